@@ -1,0 +1,92 @@
+//! The messages that travel from the kernel to user space. Fixed size, no strings but a thread's name, sent once.
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a [`FunctionEvent`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FunctionEventKind {
+    /// A function was entered.
+    Call = 1,
+    /// A function returned, and its entry had been seen.
+    Return = 2,
+}
+
+impl FunctionEventKind {
+    /// The kind of a number from the kernel.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            1 => Some(Self::Call),
+            2 => Some(Self::Return),
+            _ => None,
+        }
+    }
+}
+
+/// A call or a return. 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FunctionEvent {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub time_ns: u64,
+    /// Return: how long the call took, ns. Call: 0.
+    pub duration_ns: u64,
+    /// Process id, as the host sees it.
+    pub pid: u32,
+    /// Thread id, as the host sees it.
+    pub tid: u32,
+    /// The function's number.
+    pub function: u32,
+    /// How many probed calls enclose this one.
+    pub depth: u16,
+    /// [`FunctionEventKind`] as a number.
+    pub kind: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// What a [`ProcessEvent`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ProcessEventKind {
+    /// A thread hit a probe for the first time; `comm` is its name at that moment.
+    ThreadSeen = 1,
+    /// A thread that had hit probes ended.
+    ThreadExit = 2,
+    /// A thread that had hit probes forked a process: `child` is its id.
+    Fork = 3,
+    /// A thread that had hit probes replaced its program.
+    Exec = 4,
+}
+
+impl ProcessEventKind {
+    /// The kind of a number from the kernel.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        match bits {
+            1 => Some(Self::ThreadSeen),
+            2 => Some(Self::ThreadExit),
+            3 => Some(Self::Fork),
+            4 => Some(Self::Exec),
+            _ => None,
+        }
+    }
+}
+
+/// Something happened to a thread or process. 40 bytes, through a ring of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProcessEvent {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub time_ns: u64,
+    /// [`ProcessEventKind`] as a number.
+    pub kind: u32,
+    /// Process id, as the host sees it.
+    pub pid: u32,
+    /// Thread id, as the host sees it.
+    pub tid: u32,
+    /// Fork: the child's process id. Otherwise 0.
+    pub child: u32,
+    /// The thread's name, NUL-padded.
+    pub comm: [u8; 16],
+}
+
+const _: () = assert!(size_of::<FunctionEvent>() == 32 && size_of::<ProcessEvent>() == 40);

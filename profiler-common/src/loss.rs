@@ -1,0 +1,56 @@
+//! Why something could not be kept. Each reason is a slot of a per-CPU array of `u64`.
+
+macro_rules! loss_reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $index:literal, $key:literal, $text:literal;)+) => {
+        /// A reason for loss.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum LossReason {
+            $($(#[doc = $doc])+ $name = $index,)+
+        }
+
+        impl LossReason {
+            /// Every reason, in the order of the kernel's slots.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// A stable identifier for machine-readable output.
+            pub const fn key(self) -> &'static str {
+                match self { $(Self::$name => $key,)+ }
+            }
+
+            /// What a user reads.
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+loss_reasons! {
+    /// The ring had no room: the event was dropped, the counters are right.
+    RingFull = 0, "ring_full", "events dropped because the ring was full";
+    /// More than [`crate::config::MAX_DEPTH`] nested calls on one thread: counted, not timed.
+    StackTooDeep = 1, "stack_too_deep", "calls not timed because the shadow stack was full";
+    /// The kernel had no memory for the thread's shadow stack: counted, not timed.
+    NoThreadState = 2, "no_thread_state", "calls not timed because the kernel had no memory for the thread's stack";
+    /// A return came for which no entry had been seen: the call began before the attach.
+    ReturnWithoutEntry = 3, "return_without_entry", "returns of calls that were not seen to begin";
+    /// An entered call whose return never came: `longjmp`, an exception, the end of its thread, or more than
+    /// 64 nested return probes.
+    EntryWithoutReturn = 4, "entry_without_return", "calls whose return was not seen (longjmp, exception, thread exit, more than 64 nested return probes)";
+    /// A message about a thread or process did not fit its ring.
+    ProcessRingFull = 5, "process_ring_full", "messages about threads and processes dropped because their ring was full";
+    /// The probe's function number was out of range: never expected.
+    BadCookie = 6, "bad_cookie", "probe hits with an unknown function number";
+}
+
+/// How many reasons there are.
+pub const LOSS_REASONS: u32 = LossReason::ALL.len() as u32;
+
+const _: () = {
+    let mut index = 0;
+    while index < LossReason::ALL.len() {
+        assert!(LossReason::ALL[index] as usize == index, "slots are numbered without gaps");
+        index += 1;
+    }
+};
