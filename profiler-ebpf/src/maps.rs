@@ -31,7 +31,7 @@ static CONFIG: KernelConfig = KernelConfig {
     xol_area_vaddr: 0,
     task_tgid: 0,
     task_pid: 0,
-    reserved: 0,
+    has_loop: 0,
 };
 
 /// Flags per function ([`profiler_common::stats::function_flags`]).
@@ -104,7 +104,7 @@ macro_rules! config_field {
         }
     )+};
 }
-config_field!(function_count: u32, bucket_count: u32, resolution: u32, focus: u32, wake_bytes: u64);
+config_field!(function_count: u32, bucket_count: u32, resolution: u32, focus: u32, wake_bytes: u64, has_loop: u32);
 
 #[inline(always)]
 fn cpu() -> u32 {

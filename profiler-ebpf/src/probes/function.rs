@@ -77,54 +77,44 @@ fn now() -> u64 {
 fn enter(cookie: Cookie, sp: u64) -> Verdict {
     let Some(flags) = filter::wanted(cookie) else { return Verdict::Ignore };
     let opens_focus = flags & function_flags::FOCUS != 0;
-    if maps::focus() != 0 && !opens_focus && !in_focus(sp) {
+    let records = flags & function_flags::EVENTS != 0;
+    let timed = cookie.role != Role::EntryOnly;
+    let needs_focus = maps::focus() != 0 && !opens_focus;
+    let stack = if needs_focus {
+        Stack::current()
+    } else if timed || records {
+        Stack::current_or_new()
+    } else {
+        None
+    };
+    if let Some(stack) = stack {
+        stack.heal_before_entry(sp);
+    }
+    if needs_focus && stack.is_none_or(|stack| stack.focus() == 0) {
         return Verdict::Ignore;
     }
     let function = cookie.function.0;
     let Some(counters) = maps::stats(function) else { return Verdict::Ignore };
     stats::called(counters);
-    let records = flags & function_flags::EVENTS != 0;
-    if cookie.role == Role::EntryOnly {
-        stats::untimed(counters);
-        if records {
-            let depth = Stack::current_or_new().map_or(0, |stack| {
-                stack.heal_before_entry(sp);
-                stack.len()
-            });
-            emit::function(FunctionEventKind::Call, now(), 0, function, depth);
+    let depth = stack.map_or(0, Stack::len);
+    let start_ns = if timed || records { now() } else { 0 };
+    let mut pushed = false;
+    if timed && let Some(stack) = stack {
+        let form = if cookie.role == Role::EntryWithReturnProbe { stack::RETURN_PROBE } else { 0 };
+        let focus = if opens_focus { stack::FOCUS } else { 0 };
+        pushed = stack.push(Frame { sp, start_ns, child_ns: 0, function, flags: form | focus });
+        if !pushed {
+            maps::lose(LossReason::StackTooDeep);
         }
-        return Verdict::Ignore;
     }
-    let Some(stack) = Stack::current_or_new() else {
-        stats::untimed(counters);
-        return Verdict::Ignore;
-    };
-    stack.heal_before_entry(sp);
-    let depth = stack.len();
-    let start_ns = now();
-    let form = if cookie.role == Role::EntryWithReturnProbe { stack::RETURN_PROBE } else { 0 };
-    let focus = if opens_focus { stack::FOCUS } else { 0 };
-    let pushed = stack.push(Frame { sp, start_ns, child_ns: 0, function, flags: form | focus });
     if records {
         emit::function(FunctionEventKind::Call, start_ns, 0, function, depth);
     }
-    if !pushed {
-        maps::lose(LossReason::StackTooDeep);
-        stats::untimed(counters);
-        return Verdict::Ignore;
+    if pushed {
+        return Verdict::Follow;
     }
-    Verdict::Follow
-}
-
-/// Whether a focus window is open on this thread, after what was left without a return is gone.
-#[inline(always)]
-fn in_focus(sp: u64) -> bool {
-    let Some(stack) = Stack::current() else { return false };
-    if stack.focus() == 0 {
-        return false;
-    }
-    stack.heal_before_entry(sp);
-    stack.focus() != 0
+    stats::untimed(counters);
+    Verdict::Ignore
 }
 
 #[inline(always)]

@@ -218,7 +218,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         xol_area_vaddr: offsets.xol_area_vaddr,
         task_tgid: offsets.task_tgid,
         task_pid: offsets.task_pid,
-        reserved: 0,
+        has_loop: aya::util::KernelVersion::current().is_ok_and(|version| version >= aya::util::KernelVersion::new(5, 17, 0)).into(),
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     EbpfLoader::new()

@@ -11,7 +11,7 @@ use aya_obj::generated::bpf_insn;
 
 use super::AttachMode;
 use super::error::KernelError;
-use super::syscall::{self, ATTACH_MULTI, ATTACH_SESSION};
+use super::syscall::{self, ATTACH_MULTI, ATTACH_SESSION, ProgramCode, ProgramTypes};
 
 /// The size of the buffer for the verifier's log, asked for only after a load failed.
 const LOG_BYTES: usize = 1 << 20;
@@ -41,12 +41,17 @@ impl ProgramKind {
 /// The object, relocated, its programs not yet loaded.
 pub(super) struct ProgramSource {
     object: Object,
+    /// The programs' type information: the kernel demands it of a callback.
+    btf: Option<OwnedFd>,
 }
 
 impl ProgramSource {
     /// Parses the object and relocates it to the maps `fd_of` names.
     pub(super) fn new(bytes: &[u8], fd_of: impl Fn(&str) -> Option<RawFd>) -> Result<Self, KernelError> {
         let mut object = Object::parse(bytes)?;
+        let features = aya::features().btf();
+        let btf = features.and_then(|features| object.fixup_and_sanitize_btf(features).ok().flatten());
+        let btf = btf.and_then(|btf| syscall::load_btf(&btf.to_bytes()).ok());
         let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
         let maps: Vec<_> = object
             .maps
@@ -55,7 +60,7 @@ impl ProgramSource {
             .collect();
         object.relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)), &text)?;
         object.relocate_calls(&text)?;
-        Ok(Self { object })
+        Ok(Self { object, btf })
     }
 
     /// Loads a program for a way of attaching.
@@ -75,8 +80,15 @@ impl ProgramSource {
                 | ProgramKind::Exit,
             ) => ATTACH_MULTI,
         };
+        let functions = function.func_info.func_info_bytes();
+        let types = self.btf.as_ref().map(|btf| ProgramTypes {
+            btf: btf.as_fd(),
+            functions: &functions,
+            record_size: function.func_info_rec_size as u32,
+        });
         let load = |log: &mut [u8]| {
-            syscall::load_program(name, &function.instructions, &program.license, attach_type, log)
+            let code = ProgramCode { name, instructions: &function.instructions, license: &program.license };
+            syscall::load_program(&code, attach_type, types.as_ref(), log)
         };
         // A large log buffer is itself an error on some kernels: ask for the log only after a failure.
         load(&mut []).map_err(|source| {
@@ -97,7 +109,9 @@ pub(super) fn load_empty(mode: AttachMode) -> io::Result<OwnedFd> {
         AttachMode::Multi => ATTACH_MULTI,
         AttachMode::PerfEvent => 0,
     };
-    syscall::load_program("calibrate", &[instruction(MOV64_IMMEDIATE), instruction(EXIT)], c"GPL", attach_type, &mut [])
+    let instructions = [instruction(MOV64_IMMEDIATE), instruction(EXIT)];
+    let code = ProgramCode { name: "calibrate", instructions: &instructions, license: c"GPL" };
+    syscall::load_program(&code, attach_type, None, &mut [])
 }
 
 fn last_lines(log: &[u8]) -> String {

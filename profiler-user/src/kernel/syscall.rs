@@ -27,12 +27,26 @@ fn empty_attr() -> bpf_attr {
     unsafe { std::mem::zeroed() }
 }
 
+/// What the kernel is given of a program.
+pub(super) struct ProgramCode<'a> {
+    pub(super) name: &'a str,
+    pub(super) instructions: &'a [bpf_insn],
+    pub(super) license: &'a CStr,
+}
+
+/// The types of a program's functions.
+pub(super) struct ProgramTypes<'a> {
+    pub(super) btf: BorrowedFd<'a>,
+    /// `bpf_func_info` records.
+    pub(super) functions: &'a [u8],
+    pub(super) record_size: u32,
+}
+
 /// Loads a program of type kprobe. `log` is filled only if it is not empty.
 pub(super) fn load_program(
-    name: &str,
-    instructions: &[bpf_insn],
-    license: &CStr,
+    code: &ProgramCode<'_>,
     expected_attach_type: u32,
+    types: Option<&ProgramTypes<'_>>,
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
     let mut attr = empty_attr();
@@ -40,11 +54,19 @@ pub(super) fn load_program(
     let load = unsafe { &mut attr.__bindgen_anon_3 };
     load.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
     load.expected_attach_type = expected_attach_type;
-    load.insns = instructions.as_ptr() as u64;
-    load.insn_cnt = instructions.len() as u32;
-    load.license = license.as_ptr() as u64;
-    for (to, from) in load.prog_name.iter_mut().take(15).zip(name.bytes()) {
+    load.insns = code.instructions.as_ptr() as u64;
+    load.insn_cnt = code.instructions.len() as u32;
+    load.license = code.license.as_ptr() as u64;
+    for (to, from) in load.prog_name.iter_mut().take(15).zip(code.name.bytes()) {
         *to = from as libc::c_char;
+    }
+    if let Some(ProgramTypes { btf, functions, record_size }) = types
+        && *record_size > 0
+    {
+        load.prog_btf_fd = btf.as_raw_fd() as u32;
+        load.func_info = functions.as_ptr() as u64;
+        load.func_info_rec_size = *record_size;
+        load.func_info_cnt = functions.len() as u32 / record_size;
     }
     if !log.is_empty() {
         load.log_level = 1;
@@ -52,6 +74,16 @@ pub(super) fn load_program(
         load.log_size = log.len() as u32;
     }
     bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+}
+
+/// Gives the kernel type information.
+pub(super) fn load_btf(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = empty_attr();
+    // SAFETY: this member is the one that BPF_BTF_LOAD reads.
+    let load = unsafe { &mut attr.__bindgen_anon_7 };
+    load.btf = bytes.as_ptr() as u64;
+    load.btf_size = bytes.len() as u32;
+    bpf(bpf_cmd::BPF_BTF_LOAD, &mut attr)
 }
 
 /// Which side of a function a multi link is for.
