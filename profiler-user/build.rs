@@ -1,6 +1,9 @@
 //! Builds the kernel side with the toolchain that `cargo xtask setup` wrote down, and puts the object where the library
 //! embeds it: `$OUT_DIR/profiler-ebpf`.
-#![expect(clippy::print_stderr, reason = "this is how a build script explains a failure")]
+#![expect(
+    clippy::print_stderr,
+    reason = "this is how a build script explains a failure"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -147,7 +150,8 @@ impl Toolchain {
     fn compile(&self, root: &Path) -> Result<PathBuf, Failure> {
         let target_arch = variable("CARGO_CFG_TARGET_ARCH")?;
         let arch = kernel_arch(&target_arch)?;
-        let target_dir = root.join("target/ebpf");
+        // A folder per architecture: the flags differ, and one would evict the other's `core`.
+        let target_dir = root.join("target/ebpf").join(arch);
         let mut cargo = Command::new(&self.cargo);
         // The compiler's flags are in this folder's `.cargo/config.toml`; variables are added to them.
         cargo
