@@ -26,6 +26,18 @@ impl Histogram {
             (seen >= rank).then(|| representative(bucket, self.resolution))
         })
     }
+
+    /// Adds the buckets of `other`, which has the same resolution, or none.
+    pub fn merge(&mut self, other: &Self) {
+        if self.buckets.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        debug_assert!(other.buckets.is_empty() || other.resolution == self.resolution);
+        for (count, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *count += more;
+        }
+    }
 }
 
 #[cfg(test)]
