@@ -1,7 +1,10 @@
 //! What one record costs: decoded, resolved and written to a file. Prints nanoseconds per record and format.
 //!
 //! `cargo run --release --example record_speed`
-#![expect(unused_crate_dependencies, reason = "an example sees the dependencies of the whole package")]
+#![expect(
+    unused_crate_dependencies,
+    reason = "an example sees the dependencies of the whole package"
+)]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::error::Error;
@@ -18,7 +21,10 @@ const RECORDS: u32 = 2_000_000;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut names = FunctionNames::new();
     for number in 0..1000 {
-        names.push(format!("ns::Widget<int, {number}>::update(unsigned long)"), "libwidget.so.1");
+        names.push(
+            format!("ns::Widget<int, {number}>::update(unsigned long)"),
+            "libwidget.so.1",
+        );
     }
     let path = std::env::temp_dir().join(format!("record_speed.{}", std::process::id()));
     for target in [Output::File("/dev/null".into()), Output::File(path.clone())] {

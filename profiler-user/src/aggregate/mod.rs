@@ -27,7 +27,8 @@ pub struct FunctionTotals {
 impl FunctionTotals {
     /// Calls that have begun and not ended.
     pub fn in_flight(&self) -> u64 {
-        self.calls.saturating_sub(self.returns + self.abandoned + self.untimed)
+        self.calls
+            .saturating_sub(self.returns + self.abandoned + self.untimed)
     }
 
     /// Mean duration, ns.
@@ -39,12 +40,24 @@ impl FunctionTotals {
     /// extremes.
     pub fn quantile_ns(&self, quantile: f64) -> Option<u64> {
         let value = self.histogram.quantile(quantile)?;
-        Some(self.extremes_ns.map_or(value, |(min, max)| value.clamp(min, max.max(min))))
+        Some(
+            self.extremes_ns
+                .map_or(value, |(min, max)| value.clamp(min, max.max(min))),
+        )
     }
 
     /// Adds the counters of `other`: the same function on another CPU, in another process, or in an earlier attachment.
     pub fn merge(&mut self, other: &Self) {
-        let Self { calls, returns, total_ns, self_ns, extremes_ns, abandoned, untimed, histogram } = self;
+        let Self {
+            calls,
+            returns,
+            total_ns,
+            self_ns,
+            extremes_ns,
+            abandoned,
+            untimed,
+            histogram,
+        } = self;
         *calls += other.calls;
         *returns += other.returns;
         *total_ns += other.total_ns;
@@ -52,7 +65,9 @@ impl FunctionTotals {
         *abandoned += other.abandoned;
         *untimed += other.untimed;
         *extremes_ns = match (*extremes_ns, other.extremes_ns) {
-            (Some((min, max)), Some((other_min, other_max))) => Some((min.min(other_min), max.max(other_max))),
+            (Some((min, max)), Some((other_min, other_max))) => {
+                Some((min.min(other_min), max.max(other_max)))
+            }
             (one, another) => one.or(another),
         };
         histogram.merge(&other.histogram);
@@ -74,7 +89,10 @@ mod tests {
             total_ns: duration_ns,
             self_ns: duration_ns,
             extremes_ns: Some((duration_ns, duration_ns)),
-            histogram: Histogram { resolution: 3, buckets },
+            histogram: Histogram {
+                resolution: 3,
+                buckets,
+            },
             ..FunctionTotals::default()
         }
     }
@@ -85,7 +103,10 @@ mod tests {
         for duration_ns in [100, 300, 200] {
             totals.merge(&once(duration_ns));
         }
-        assert_eq!((totals.calls, totals.total_ns, totals.extremes_ns), (3, 600, Some((100, 300))));
+        assert_eq!(
+            (totals.calls, totals.total_ns, totals.extremes_ns),
+            (3, 600, Some((100, 300)))
+        );
         assert_eq!((totals.mean_ns(), totals.in_flight()), (Some(200), 0));
         assert_eq!(totals.histogram.buckets.iter().sum::<u64>(), 3);
     }

@@ -89,7 +89,10 @@ impl EventFileWriter {
 impl<W: Write> EventFileWriter<W> {
     /// Writes to `writer`; `path` is what errors call it.
     pub fn new(writer: W, path: &Path, names: &FunctionNames) -> Result<Self, EventFileError> {
-        let mut file = Self { writer, path: path.to_owned() };
+        let mut file = Self {
+            writer,
+            path: path.to_owned(),
+        };
         file.write(&MAGIC)?;
         file.write(&VERSION.to_le_bytes())?;
         file.write(&(names.len() as u32).to_le_bytes())?;
@@ -114,7 +117,9 @@ impl<W: Write> EventFileWriter<W> {
 
     /// Writes what is left, and gives the writer back.
     pub fn finish(mut self) -> Result<W, EventFileError> {
-        self.writer.flush().map_err(|source| io_error(&self.path, source))?;
+        self.writer
+            .flush()
+            .map_err(|source| io_error(&self.path, source))?;
         Ok(self.writer)
     }
 
@@ -122,13 +127,21 @@ impl<W: Write> EventFileWriter<W> {
         let size = text.len();
         match u32::try_from(size) {
             Ok(length) if length <= LONGEST_NAME => self.write(&length.to_le_bytes())?,
-            _ => return Err(EventFileError::TooLarge { path: self.path.clone(), what: "name", size }),
+            _ => {
+                return Err(EventFileError::TooLarge {
+                    path: self.path.clone(),
+                    what: "name",
+                    size,
+                });
+            }
         }
         self.write(text.as_bytes())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), EventFileError> {
-        self.writer.write_all(bytes).map_err(|source| io_error(&self.path, source))
+        self.writer
+            .write_all(bytes)
+            .map_err(|source| io_error(&self.path, source))
     }
 }
 
@@ -152,14 +165,24 @@ impl EventFileReader {
 impl<R: Read> EventFileReader<R> {
     /// Reads from `reader`; `path` is what errors call it.
     pub fn new(reader: R, path: &Path) -> Result<Self, EventFileError> {
-        let mut file = Self { reader, path: path.to_owned(), names: FunctionNames::new(), message: vec![] };
+        let mut file = Self {
+            reader,
+            path: path.to_owned(),
+            names: FunctionNames::new(),
+            message: vec![],
+        };
         let mut magic = [0; MAGIC.len()];
         if file.fill(&mut magic)? < magic.len() || magic != MAGIC {
-            return Err(EventFileError::NotEvents { path: path.to_owned() });
+            return Err(EventFileError::NotEvents {
+                path: path.to_owned(),
+            });
         }
         let version = file.number("its header")?;
         if version != VERSION {
-            return Err(EventFileError::Version { path: path.to_owned(), version });
+            return Err(EventFileError::Version {
+                path: path.to_owned(),
+                version,
+            });
         }
         for _ in 0..file.number("its header")? {
             let function = file.text()?;
@@ -184,7 +207,10 @@ impl<R: Read> EventFileReader<R> {
         }
         let [stream, _, low, high] = header;
         let Some(stream) = Stream::from_bits(stream) else {
-            return Err(EventFileError::Damaged { path: self.path.clone(), what: "a message of no known stream" });
+            return Err(EventFileError::Damaged {
+                path: self.path.clone(),
+                what: "a message of no known stream",
+            });
         };
         let length = usize::from(u16::from_le_bytes([low, high]));
         let mut message = std::mem::take(&mut self.message);
@@ -208,13 +234,19 @@ impl<R: Read> EventFileReader<R> {
     fn text(&mut self) -> Result<String, EventFileError> {
         let length = self.number("its names")?;
         if length > LONGEST_NAME {
-            return Err(EventFileError::Damaged { path: self.path.clone(), what: "a name of more than a megabyte" });
+            return Err(EventFileError::Damaged {
+                path: self.path.clone(),
+                what: "a name of more than a megabyte",
+            });
         }
         let mut bytes = vec![0; length as usize];
         if self.fill(&mut bytes)? < bytes.len() {
             return Err(self.truncated("its names"));
         }
-        let damaged = |_| EventFileError::Damaged { path: self.path.clone(), what: "a name that is not UTF-8" };
+        let damaged = |_| EventFileError::Damaged {
+            path: self.path.clone(),
+            what: "a name that is not UTF-8",
+        };
         String::from_utf8(bytes).map_err(damaged)
     }
 
@@ -233,12 +265,18 @@ impl<R: Read> EventFileReader<R> {
     }
 
     fn truncated(&self, inside: &'static str) -> EventFileError {
-        EventFileError::Truncated { path: self.path.clone(), inside }
+        EventFileError::Truncated {
+            path: self.path.clone(),
+            inside,
+        }
     }
 }
 
 fn io_error(path: &Path, source: io::Error) -> EventFileError {
-    EventFileError::Io { path: path.to_owned(), source }
+    EventFileError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +312,12 @@ mod tests {
     #[test]
     fn names_and_messages_come_back_as_they_were() {
         let bytes = file();
-        assert_eq!(*EventFileReader::new(&bytes[..], Path::new("a.events")).unwrap().names(), names());
+        assert_eq!(
+            *EventFileReader::new(&bytes[..], Path::new("a.events"))
+                .unwrap()
+                .names(),
+            names()
+        );
         let expected = [
             (Stream::Functions, vec![1; 32]),
             (Stream::Processes, vec![2; 40]),
@@ -286,9 +329,18 @@ mod tests {
     #[test]
     fn a_file_cut_anywhere_is_an_error_or_ends_behind_a_message() {
         let bytes = file();
-        let ends = [bytes.len() - 4 - 44 - 36, bytes.len() - 4 - 44, bytes.len() - 4, bytes.len()];
+        let ends = [
+            bytes.len() - 4 - 44 - 36,
+            bytes.len() - 4 - 44,
+            bytes.len() - 4,
+            bytes.len(),
+        ];
         for length in 0..=bytes.len() {
-            assert_eq!(read(&bytes[..length]).is_ok(), ends.contains(&length), "cut at {length}");
+            assert_eq!(
+                read(&bytes[..length]).is_ok(),
+                ends.contains(&length),
+                "cut at {length}"
+            );
         }
     }
 
@@ -306,7 +358,10 @@ mod tests {
 
     #[test]
     fn other_files_and_versions_are_told_apart() {
-        assert!(matches!(read(b"\x7fELF\x02\x01\x01"), Err(EventFileError::NotEvents { .. })));
+        assert!(matches!(
+            read(b"\x7fELF\x02\x01\x01"),
+            Err(EventFileError::NotEvents { .. })
+        ));
         let mut newer = file();
         newer[8] = 2;
         let error = read(&newer).unwrap_err();

@@ -129,20 +129,41 @@ pub(crate) mod fixture {
     /// A call of `function` by thread `tid` of process 100.
     pub(crate) fn call(time_ns: u64, tid: u32, function: u32, depth: u16) -> FunctionEvent {
         let kind = FunctionEventKind::Call as u8;
-        FunctionEvent { time_ns, duration_ns: 0, pid: 100, tid, function, depth, kind, reserved: 0 }
+        FunctionEvent {
+            time_ns,
+            duration_ns: 0,
+            pid: 100,
+            tid,
+            function,
+            depth,
+            kind,
+            reserved: 0,
+        }
     }
 
     /// The return from it.
     pub(crate) fn returned(call: FunctionEvent, duration_ns: u64) -> FunctionEvent {
         let kind = FunctionEventKind::Return as u8;
-        FunctionEvent { time_ns: call.time_ns + duration_ns, duration_ns, kind, ..call }
+        FunctionEvent {
+            time_ns: call.time_ns + duration_ns,
+            duration_ns,
+            kind,
+            ..call
+        }
     }
 
     /// Something that happened to thread `tid` of process 100.
     pub(crate) fn process(time_ns: u64, kind: ProcessEventKind, tid: u32, name: &[u8]) -> ProcessEvent {
         let mut comm = [0; 16];
         comm[..name.len()].copy_from_slice(name);
-        ProcessEvent { time_ns, kind: kind as u32, pid: 100, tid, child: 0, comm }
+        ProcessEvent {
+            time_ns,
+            kind: kind as u32,
+            pid: 100,
+            tid,
+            child: 0,
+            comm,
+        }
     }
 }
 
@@ -159,10 +180,16 @@ mod tests {
         for shift in 0..8 {
             let mut bytes = vec![0xff; shift];
             bytes.extend_from_slice(call.as_bytes());
-            assert_eq!(Event::decode(Stream::Functions, &bytes[shift..]), Ok(Event::Call(call)));
+            assert_eq!(
+                Event::decode(Stream::Functions, &bytes[shift..]),
+                Ok(Event::Call(call))
+            );
             bytes.truncate(shift);
             bytes.extend_from_slice(seen.as_bytes());
-            assert_eq!(Event::decode(Stream::Processes, &bytes[shift..]), Ok(Event::ThreadSeen(seen)));
+            assert_eq!(
+                Event::decode(Stream::Processes, &bytes[shift..]),
+                Ok(Event::ThreadSeen(seen))
+            );
         }
     }
 
@@ -171,14 +198,32 @@ mod tests {
         let mut call = fixture::call(5, 7, 3, 1);
         let bytes = call.as_bytes().to_vec();
         let short = Event::decode(Stream::Functions, &bytes[..31]);
-        assert_eq!(short, Err(DecodeError::Truncated { expected: 32, actual: 31 }));
+        assert_eq!(
+            short,
+            Err(DecodeError::Truncated {
+                expected: 32,
+                actual: 31
+            })
+        );
         let long = Event::decode(Stream::Functions, &[&bytes[..], &[0]].concat());
-        assert_eq!(long, Err(DecodeError::WrongSize { expected: 32, actual: 33 }));
+        assert_eq!(
+            long,
+            Err(DecodeError::WrongSize {
+                expected: 32,
+                actual: 33
+            })
+        );
         call.kind = 9;
-        assert_eq!(Event::decode(Stream::Functions, call.as_bytes()), Err(DecodeError::UnknownKind(9)));
+        assert_eq!(
+            Event::decode(Stream::Functions, call.as_bytes()),
+            Err(DecodeError::UnknownKind(9))
+        );
         assert_eq!(
             Event::decode(Stream::Processes, &[]),
-            Err(DecodeError::Truncated { expected: 40, actual: 0 })
+            Err(DecodeError::Truncated {
+                expected: 40,
+                actual: 0
+            })
         );
     }
 

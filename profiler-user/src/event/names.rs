@@ -28,7 +28,10 @@ impl FunctionNames {
             Some(last) if *last.object == *object => Arc::clone(&last.object),
             _ => Arc::from(object),
         };
-        self.names.push(FunctionName { function: function.into(), object });
+        self.names.push(FunctionName {
+            function: function.into(),
+            object,
+        });
     }
 
     /// The name of a function, unless its number is out of range.

@@ -55,7 +55,11 @@ mod tests {
 
     #[test]
     fn the_columns_have_their_published_names_and_order() {
-        let names: Vec<&str> = FunctionRecord::SCHEMA.columns.iter().map(|column| column.name).collect();
+        let names: Vec<&str> = FunctionRecord::SCHEMA
+            .columns
+            .iter()
+            .map(|column| column.name)
+            .collect();
         assert_eq!(
             names.join(","),
             "index,type,function,lineNo,filename,time_ns,pid,tid,comm,object,depth,duration_ns"
@@ -64,6 +68,11 @@ mod tests {
 
     #[test]
     fn every_column_says_what_it_holds() {
-        assert!(FunctionRecord::SCHEMA.columns.iter().all(|column| !column.doc.trim().is_empty()));
+        assert!(
+            FunctionRecord::SCHEMA
+                .columns
+                .iter()
+                .all(|column| !column.doc.trim().is_empty())
+        );
     }
 }

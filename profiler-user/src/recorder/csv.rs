@@ -26,11 +26,18 @@ struct CsvRecorder {
 
 impl CsvRecorder {
     fn new(sink: Sink) -> Self {
-        Self { sink, rows: Vec::with_capacity(BUFFER + 4096), digits: itoa::Buffer::new() }
+        Self {
+            sink,
+            rows: Vec::with_capacity(BUFFER + 4096),
+            digits: itoa::Buffer::new(),
+        }
     }
 
     fn failed(&self, source: io::Error) -> RecorderError {
-        RecorderError::Write { output: self.sink.name().to_owned(), source }
+        RecorderError::Write {
+            output: self.sink.name().to_owned(),
+            source,
+        }
     }
 }
 
@@ -38,7 +45,11 @@ impl CsvRecorder {
 fn push_text(rows: &mut Vec<u8>, text: &str) {
     // Without an early end, so that the compiler looks at many bytes at a time.
     let special = |byte: &u8| matches!(byte, b'"' | b',' | b'\n' | b'\r');
-    if !text.as_bytes().iter().fold(false, |found, byte| found | special(byte)) {
+    if !text
+        .as_bytes()
+        .iter()
+        .fold(false, |found, byte| found | special(byte))
+    {
         return rows.extend_from_slice(text.as_bytes());
     }
     rows.push(b'"');
@@ -77,7 +88,11 @@ impl Recorder for CsvRecorder {
         if let Some(last) = rows.last_mut() {
             *last = b'\n';
         }
-        if rows.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if rows.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), RecorderError> {
@@ -98,7 +113,20 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_as_the_csv_crate_quotes_them() {
-        for text in ["", "a", "a,b", "a\"b", "\"", "\"\"", "a\nb", "a\rb", " a ", "operator,(a, \"b\")", "größe", "-"] {
+        for text in [
+            "",
+            "a",
+            "a,b",
+            "a\"b",
+            "\"",
+            "\"\"",
+            "a\nb",
+            "a\rb",
+            " a ",
+            "operator,(a, \"b\")",
+            "größe",
+            "-",
+        ] {
             let mut ours = vec![];
             push_text(&mut ours, text);
             let mut writer = csv::Writer::from_writer(vec![]);

@@ -40,16 +40,28 @@ fn events() -> Vec<u8> {
     let seen = ProcessEventKind::ThreadSeen;
     let mut put = |stream, bytes: &[u8]| writer.message(stream, bytes).unwrap();
     put(Stream::Functions, main.as_bytes());
-    put(Stream::Processes, fixture::process(1050, seen, 101, b"worker").as_bytes());
+    put(
+        Stream::Processes,
+        fixture::process(1050, seen, 101, b"worker").as_bytes(),
+    );
     put(Stream::Functions, at.as_bytes());
-    put(Stream::Processes, fixture::process(1360, ProcessEventKind::ThreadExit, 101, b"").as_bytes());
-    put(Stream::Processes, fixture::process(1390, seen, 101, b"renamed").as_bytes());
+    put(
+        Stream::Processes,
+        fixture::process(1360, ProcessEventKind::ThreadExit, 101, b"").as_bytes(),
+    );
+    put(
+        Stream::Processes,
+        fixture::process(1390, seen, 101, b"renamed").as_bytes(),
+    );
     put(Stream::Functions, fixture::returned(at, 250).as_bytes());
     put(Stream::Functions, &[0; 7]);
     put(Stream::Functions, &[0; 32]);
     put(Stream::Functions, fixture::call(1400, 101, 2, 0).as_bytes());
     put(Stream::Functions, fixture::call(1500, 101, 77, 0).as_bytes());
-    put(Stream::Functions, fixture::returned(main, 2_000_000_000).as_bytes());
+    put(
+        Stream::Functions,
+        fixture::returned(main, 2_000_000_000).as_bytes(),
+    );
     writer.finish().unwrap()
 }
 
@@ -69,8 +81,18 @@ fn every_recorder_writes_its_golden_text() {
             other => panic!("`{other}` has no golden text"),
         };
         let (written, outcome) = replayed(kind, &events());
-        assert!(written == expected, "{}:\n{written}\nexpected:\n{expected}", kind.name);
-        let counts = PipelineCounts { records: 6, truncated: 1, unknown_kind: 1, wrong_size: 0, unnamed: 1 };
+        assert!(
+            written == expected,
+            "{}:\n{written}\nexpected:\n{expected}",
+            kind.name
+        );
+        let counts = PipelineCounts {
+            records: 6,
+            truncated: 1,
+            unknown_kind: 1,
+            wrong_size: 0,
+            unnamed: 1,
+        };
         assert_eq!(outcome.unwrap(), counts);
     }
 }
@@ -81,7 +103,10 @@ fn what_precedes_the_end_of_a_cut_file_is_recorded() {
     for kind in RECORDERS {
         let (written, outcome) = replayed(kind, &events[..events.len() - 1]);
         assert!(matches!(outcome, Err(ReplayError::Events(_))));
-        assert_eq!(written.lines().count(), replayed(kind, &events).0.lines().count() - 1);
+        assert_eq!(
+            written.lines().count(),
+            replayed(kind, &events).0.lines().count() - 1
+        );
     }
 }
 
@@ -91,7 +116,9 @@ fn csv_survives_a_parser_whatever_the_names_are() {
     let mut names = FunctionNames::new();
     names.push(hostile, "lib,x.so");
     let written = SharedBytes::default();
-    let recorder = RecorderKind::by_name("csv").unwrap().start(Sink::new(written.clone(), "csv"));
+    let recorder = RecorderKind::by_name("csv")
+        .unwrap()
+        .start(Sink::new(written.clone(), "csv"));
     let mut pipeline = EventPipeline::new(names, recorder, Threads::recorded()).unwrap();
     pipeline.function_event(fixture::call(1, 2, 0, 0)).unwrap();
     pipeline.finish().unwrap();
@@ -106,9 +133,13 @@ fn text_does_not_let_names_speak_to_the_terminal() {
     let mut names = FunctionNames::new();
     names.push("\x1b]0;owned\x07", "a\nb");
     let written = SharedBytes::default();
-    let recorder = RecorderKind::by_name("screen").unwrap().start(Sink::new(written.clone(), "screen"));
+    let recorder = RecorderKind::by_name("screen")
+        .unwrap()
+        .start(Sink::new(written.clone(), "screen"));
     let mut pipeline = EventPipeline::new(names, recorder, Threads::recorded()).unwrap();
-    pipeline.process_event(fixture::process(1, ProcessEventKind::ThreadSeen, 2, b"\x1b[2J")).unwrap();
+    pipeline
+        .process_event(fixture::process(1, ProcessEventKind::ThreadSeen, 2, b"\x1b[2J"))
+        .unwrap();
     pipeline.function_event(fixture::call(1, 2, 0, 0)).unwrap();
     pipeline.finish().unwrap();
     assert_eq!(written.text().lines().count(), 3);
@@ -130,9 +161,14 @@ impl Write for Full {
 #[test]
 fn a_full_disk_names_the_file_and_a_closed_pipe_is_told_apart() {
     for kind in RECORDERS {
-        for (error, broken_pipe) in [(io::ErrorKind::StorageFull, false), (io::ErrorKind::BrokenPipe, true)] {
+        for (error, broken_pipe) in [
+            (io::ErrorKind::StorageFull, false),
+            (io::ErrorKind::BrokenPipe, true),
+        ] {
             let recorder = kind.start(Sink::new(Full(error), "/data/out"));
-            let failure = EventPipeline::new(FunctionNames::new(), recorder, Threads::recorded()).err().unwrap();
+            let failure = EventPipeline::new(FunctionNames::new(), recorder, Threads::recorded())
+                .err()
+                .unwrap();
             assert!(failure.to_string().contains("`/data/out`"), "{failure}");
             assert_eq!(failure.is_broken_pipe(), broken_pipe);
         }

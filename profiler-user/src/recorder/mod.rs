@@ -83,13 +83,16 @@ impl RecorderKind {
     /// The format that a file's extension means.
     pub fn by_extension(extension: &str) -> Option<&'static Self> {
         RECORDERS.iter().copied().find(|kind| {
-            kind.extensions.iter().any(|known| known.eq_ignore_ascii_case(extension))
+            kind.extensions
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(extension))
         })
     }
 
     /// Where its records go unless told otherwise.
     pub fn default_output(&self) -> Output {
-        self.default_file.map_or(Output::Stdout, |name| Output::File(name.into()))
+        self.default_file
+            .map_or(Output::Stdout, |name| Output::File(name.into()))
     }
 
     /// A recorder that writes to `output`, which is created, or emptied, here.
@@ -123,15 +126,24 @@ mod tests {
 
     #[test]
     fn an_extension_names_its_format() {
-        assert_eq!(RecorderKind::by_extension("CSV").map(|kind| kind.name), Some("csv"));
-        assert_eq!(RecorderKind::by_extension("log").map(|kind| kind.name), Some("text"));
+        assert_eq!(
+            RecorderKind::by_extension("CSV").map(|kind| kind.name),
+            Some("csv")
+        );
+        assert_eq!(
+            RecorderKind::by_extension("log").map(|kind| kind.name),
+            Some("text")
+        );
         assert!(RecorderKind::by_extension("xyz").is_none());
     }
 
     #[test]
     fn an_output_that_cannot_be_opened_is_named() {
         for kind in RECORDERS {
-            let error = kind.open(&Output::File("/nonexistent/dir/out".into())).err().unwrap();
+            let error = kind
+                .open(&Output::File("/nonexistent/dir/out".into()))
+                .err()
+                .unwrap();
             assert!(error.to_string().contains("`/nonexistent/dir/out`"), "{error}");
             assert!(!error.is_broken_pipe());
         }
@@ -139,7 +151,10 @@ mod tests {
 
     #[test]
     fn only_a_closed_pipe_is_a_broken_pipe() {
-        let write = |kind| RecorderError::Write { output: "x".into(), source: io::Error::from(kind) };
+        let write = |kind| RecorderError::Write {
+            output: "x".into(),
+            source: io::Error::from(kind),
+        };
         assert!(write(io::ErrorKind::BrokenPipe).is_broken_pipe());
         assert!(!write(io::ErrorKind::StorageFull).is_broken_pipe());
     }

@@ -42,14 +42,22 @@ impl Sink {
         };
         let name = output.to_string();
         match opened {
-            Ok(file) => Ok(Self { terminal: file.is_terminal(), writer: Box::new(file), name }),
+            Ok(file) => Ok(Self {
+                terminal: file.is_terminal(),
+                writer: Box::new(file),
+                name,
+            }),
             Err(source) => Err(RecorderError::Open { output: name, source }),
         }
     }
 
     /// An output that is already open, under the name that errors give it.
     pub fn new(writer: impl Write + Send + 'static, name: impl Into<String>) -> Self {
-        Self { writer: Box::new(writer), name: name.into(), terminal: false }
+        Self {
+            writer: Box::new(writer),
+            name: name.into(),
+            terminal: false,
+        }
     }
 
     /// People read it directly: control characters must not reach it.
@@ -91,7 +99,10 @@ pub(crate) mod fixture {
 
     impl Write for SharedBytes {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

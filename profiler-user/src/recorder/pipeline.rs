@@ -46,7 +46,12 @@ impl EventPipeline {
         threads: Threads,
     ) -> Result<Self, RecorderError> {
         recorder.prepare(&FunctionRecord::SCHEMA)?;
-        Ok(Self { names, threads, recorder, counts: PipelineCounts::default() })
+        Ok(Self {
+            names,
+            threads,
+            recorder,
+            counts: PipelineCounts::default(),
+        })
     }
 
     /// Takes one message as it came. Process messages are best given before the function messages of the same moment.
@@ -113,7 +118,12 @@ impl EventPipeline {
     }
 
     fn record(&mut self, kind: CallKind, event: &FunctionEvent) -> Result<(), RecorderError> {
-        let Self { names, threads, recorder, counts } = self;
+        let Self {
+            names,
+            threads,
+            recorder,
+            counts,
+        } = self;
         let (function, object) = match names.get(event.function) {
             Some(name) => (&*name.function, &*name.object),
             None => {
@@ -136,7 +146,9 @@ impl EventPipeline {
             duration_ns: (kind == CallKind::Return).then_some(event.duration_ns),
         };
         counts.records += 1;
-        recorder.record(&Record { values: &record.values() })
+        recorder.record(&Record {
+            values: &record.values(),
+        })
     }
 }
 

@@ -32,7 +32,12 @@ struct TextRecorder {
 
 impl TextRecorder {
     fn new(sink: Sink) -> Self {
-        Self { sink, line: Vec::with_capacity(BUFFER + 4096), columns: &[], digits: itoa::Buffer::new() }
+        Self {
+            sink,
+            line: Vec::with_capacity(BUFFER + 4096),
+            columns: &[],
+            digits: itoa::Buffer::new(),
+        }
     }
 }
 
@@ -42,7 +47,11 @@ fn push_cell(line: &mut Vec<u8>, text: &str, width: usize, last: bool) {
     if last {
         return line.push(b'\n');
     }
-    let shown = if text.is_ascii() { text.len() } else { text.chars().count() };
+    let shown = if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().count()
+    };
     line.resize(line.len() + width.saturating_sub(shown) + 1, b' ');
 }
 
@@ -60,7 +69,12 @@ impl Recorder for TextRecorder {
     }
 
     fn record(&mut self, record: &Record<'_>) -> Result<(), RecorderError> {
-        let Self { sink: _, line, columns, digits } = self;
+        let Self {
+            sink: _,
+            line,
+            columns,
+            digits,
+        } = self;
         let last = columns.len().saturating_sub(1);
         for (index, (column, value)) in columns.iter().zip(record.values).enumerate() {
             match *value {
@@ -70,14 +84,21 @@ impl Recorder for TextRecorder {
                 Value::Number(number) => push_cell(line, digits.format(number), column.width, index == last),
             }
         }
-        if line.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if line.len() >= BUFFER {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), RecorderError> {
         let written = self.sink.write_all(&self.line).and_then(|()| self.sink.flush());
         // What could not be written is not tried again: the error ends the recording.
         self.line.clear();
-        written.map_err(|source| RecorderError::Write { output: self.sink.name().to_owned(), source })
+        written.map_err(|source| RecorderError::Write {
+            output: self.sink.name().to_owned(),
+            source,
+        })
     }
 
     fn finalize(mut self: Box<Self>) -> Result<(), RecorderError> {

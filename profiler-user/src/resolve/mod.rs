@@ -10,7 +10,10 @@ impl From<&Plan> for FunctionNames {
     fn from(plan: &Plan) -> Self {
         let mut names = Self::new();
         for function in &plan.functions {
-            let object = plan.objects.get(function.object).map_or("", |object| object.name.as_str());
+            let object = plan
+                .objects
+                .get(function.object)
+                .map_or("", |object| object.name.as_str());
             names.push(function.name.as_str(), object);
         }
         names

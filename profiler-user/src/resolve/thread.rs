@@ -29,12 +29,18 @@ struct Thread {
 impl Threads {
     /// Names that the messages do not tell come from `reader`.
     pub fn new(reader: CommReader) -> Self {
-        Self { known: HashMap::default(), ended: VecDeque::new(), reader }
+        Self {
+            known: HashMap::default(),
+            ended: VecDeque::new(),
+            reader,
+        }
     }
 
     /// Names that the messages do not tell come from `/proc`.
     pub fn of_this_machine() -> Self {
-        Self::new(Box::new(|pid, tid| fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()))
+        Self::new(Box::new(|pid, tid| {
+            fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()
+        }))
     }
 
     /// Only what the messages tell: for recorded events, whose threads are gone.
@@ -56,7 +62,14 @@ impl Threads {
                 (thread.since_ns, thread.previous) = (time_ns, Some(previous));
             }
             None => {
-                self.known.insert(tid, Thread { comm, since_ns: time_ns, previous: None });
+                self.known.insert(
+                    tid,
+                    Thread {
+                        comm,
+                        since_ns: time_ns,
+                        previous: None,
+                    },
+                );
             }
         }
     }
@@ -68,7 +81,10 @@ impl Threads {
             return;
         }
         if let Some((tid, ended_ns)) = self.ended.pop_front()
-            && self.known.get(&tid).is_some_and(|thread| thread.since_ns <= ended_ns)
+            && self
+                .known
+                .get(&tid)
+                .is_some_and(|thread| thread.since_ns <= ended_ns)
         {
             self.known.remove(&tid);
         }
@@ -77,7 +93,11 @@ impl Threads {
     /// What thread `tid` of process `pid` was called at `time_ns`; empty if nobody knows.
     #[inline]
     pub fn comm(&mut self, time_ns: u64, pid: u32, tid: u32) -> &str {
-        let Self { known, ended: _, reader } = self;
+        let Self {
+            known,
+            ended: _,
+            reader,
+        } = self;
         let thread = known.entry(tid).or_insert_with(|| Thread {
             comm: decoded(&reader(pid, tid).unwrap_or_default()),
             since_ns: time_ns,
@@ -92,13 +112,18 @@ impl Threads {
 
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Threads").field("known", &self.known).finish_non_exhaustive()
+        f.debug_struct("Threads")
+            .field("known", &self.known)
+            .finish_non_exhaustive()
     }
 }
 
 /// The name in `bytes`: up to the first NUL or line end, whatever is not UTF-8 replaced.
 fn decoded(bytes: &[u8]) -> Box<str> {
-    let end = bytes.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| matches!(byte, 0 | b'\n'))
+        .unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into()
 }
 
@@ -118,7 +143,9 @@ impl Hasher for IdHasher {
     }
 
     fn write_u32(&mut self, id: u32) {
-        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        self.0 = (self.0 ^ u64::from(id))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(32);
     }
 }
 

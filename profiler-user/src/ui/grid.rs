@@ -31,10 +31,15 @@ pub(super) fn lines(columns: &[GridColumn], rows: &[Vec<String>], width: Option<
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            rows.iter().map(|row| length(&row[index])).fold(length(&column.header), usize::max)
+            rows.iter()
+                .map(|row| length(&row[index]))
+                .fold(length(&column.header), usize::max)
         })
         .collect();
-    let widths = width.map_or_else(|| natural.iter().copied().map(Some).collect(), |limit| fit(columns, &natural, limit));
+    let widths = width.map_or_else(
+        || natural.iter().copied().map(Some).collect(),
+        |limit| fit(columns, &natural, limit),
+    );
     let header: Vec<String> = columns.iter().map(|column| column.header.clone()).collect();
     std::iter::once(&header)
         .chain(rows)
@@ -66,7 +71,11 @@ pub(super) fn shortened_at_end(text: &str, width: usize) -> String {
 }
 
 fn length(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.chars().count() }
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.chars().count()
+    }
 }
 
 /// The width of each column; none = it is left out.
@@ -78,13 +87,18 @@ fn fit(columns: &[GridColumn], natural: &[usize], limit: usize) -> Vec<Option<us
     let mut widths: Vec<Option<usize>> = (0..columns.len()).map(|index| Some(least(index))).collect();
     while total(&widths) > limit {
         let kept = (0..columns.len()).filter(|index| widths[*index].is_some() && columns[*index].drop > 0);
-        let Some(worst) = kept.max_by_key(|index| columns[*index].drop) else { break };
+        let Some(worst) = kept.max_by_key(|index| columns[*index].drop) else {
+            break;
+        };
         widths[worst] = None;
     }
     let mut spare = limit.saturating_sub(total(&widths));
     while spare > 0 {
-        let growing = (0..columns.len()).filter(|index| widths[*index].is_some_and(|width| width < natural[*index]));
-        let Some(narrowest) = growing.min_by_key(|index| widths[*index]) else { break };
+        let growing =
+            (0..columns.len()).filter(|index| widths[*index].is_some_and(|width| width < natural[*index]));
+        let Some(narrowest) = growing.min_by_key(|index| widths[*index]) else {
+            break;
+        };
         widths[narrowest] = widths[narrowest].map(|width| width + 1);
         spare -= 1;
     }
@@ -119,7 +133,11 @@ mod tests {
     use super::{GridColumn, Shape, lines, shortened, shortened_at_end};
 
     fn columns() -> Vec<GridColumn> {
-        let column = |header: &str, shape, drop| GridColumn { header: header.into(), shape, drop };
+        let column = |header: &str, shape, drop| GridColumn {
+            header: header.into(),
+            shape,
+            drop,
+        };
         vec![
             column("name", Shape::Name(8), 0),
             column("file", Shape::Name(6), 1),
@@ -130,7 +148,9 @@ mod tests {
 
     fn rows() -> Vec<Vec<String>> {
         vec![
-            ["a_long_function_name", "libfile.so", "12", "3"].map(String::from).to_vec(),
+            ["a_long_function_name", "libfile.so", "12", "3"]
+                .map(String::from)
+                .to_vec(),
             ["größe", "x", "4", "56"].map(String::from).to_vec(),
         ]
     }
@@ -148,11 +168,21 @@ größe                 x            4   56";
     fn names_are_shortened_first_and_columns_dropped_then() {
         for limit in 1..60 {
             let lines = lines(&columns(), &rows(), Some(limit));
-            assert!(lines.iter().all(|line| line.chars().count() <= limit), "{limit}: {lines:?}");
-            assert_eq!(lines[0].contains("max"), limit >= 8 + 6 + 2 + 3 + 3 * 2, "{limit}: {lines:?}");
+            assert!(
+                lines.iter().all(|line| line.chars().count() <= limit),
+                "{limit}: {lines:?}"
+            );
+            assert_eq!(
+                lines[0].contains("max"),
+                limit >= 8 + 6 + 2 + 3 + 3 * 2,
+                "{limit}: {lines:?}"
+            );
         }
         let shown = lines(&columns(), &rows(), Some(31)).join("\n");
-        assert_eq!(shown, "name        file         n  max\na_lon…name  libfile.so  12    3\ngröße       x            4   56");
+        assert_eq!(
+            shown,
+            "name        file         n  max\na_lon…name  libfile.so  12    3\ngröße       x            4   56"
+        );
     }
 
     #[test]

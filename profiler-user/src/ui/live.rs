@@ -18,7 +18,10 @@ pub struct LiveScreen<W: Write> {
 impl<W: Write> LiveScreen<W> {
     /// Nothing is written before the first frame.
     pub fn new(terminal: W) -> Self {
-        Self { terminal, drawn: false }
+        Self {
+            terminal,
+            drawn: false,
+        }
     }
 
     /// Shows `frame` instead of the one before. Lines beyond `height` are left out: they would scroll the screen.
@@ -29,7 +32,10 @@ impl<W: Write> LiveScreen<W> {
         if !self.drawn {
             bytes.push_str(CLEAR_BELOW);
         }
-        for line in frame.lines().take(height.map_or(usize::MAX, |height| height.saturating_sub(1))) {
+        for line in frame
+            .lines()
+            .take(height.map_or(usize::MAX, |height| height.saturating_sub(1)))
+        {
             bytes.push_str(line);
             bytes.push_str(CLEAR_LINE);
             bytes.push_str("\r\n");

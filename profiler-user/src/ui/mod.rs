@@ -2,6 +2,8 @@
 //!
 //! Everything here turns plain data into text; it asks nobody for anything but the size of the terminal.
 mod footer;
+#[cfg(test)]
+mod golden;
 mod grid;
 pub mod live;
 pub mod number;
@@ -88,7 +90,14 @@ pub enum SortKey {
 
 impl SortKey {
     /// Every key, in the order of the columns.
-    pub const ALL: [Self; 6] = [Self::Calls, Self::Total, Self::SelfTime, Self::Avg, Self::P99, Self::Max];
+    pub const ALL: [Self; 6] = [
+        Self::Calls,
+        Self::Total,
+        Self::SelfTime,
+        Self::Avg,
+        Self::P99,
+        Self::Max,
+    ];
 
     /// What `--sort` and the header of its column call it.
     pub const fn name(self) -> &'static str {
@@ -121,6 +130,16 @@ pub struct View {
     pub sort: SortKey,
     /// How many functions are shown; none = all.
     pub top: Option<usize>,
+}
+
+impl View {
+    /// Where lines other than those of the table are cut: a frame of fixed height must not wrap; elsewhere the terminal
+    /// wraps them, and nothing is hidden.
+    pub(crate) fn fit(&self, line: &str) -> String {
+        self.height
+            .and(self.width)
+            .map_or_else(|| line.to_owned(), |width| grid::shortened_at_end(line, width))
+    }
 }
 
 /// Whether text is coloured.

@@ -64,7 +64,12 @@ mod tests {
 
     #[test]
     fn digits_are_grouped_by_three() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (u64::MAX, "18,446,744,073,709,551,615")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
             assert_eq!(thousands(number), text);
         }
     }
@@ -95,14 +100,25 @@ mod tests {
 
     #[test]
     fn shares_have_three_digits() {
-        for (share, text) in [(0.0, "0.00 %"), (0.0005, "0.05 %"), (0.1234, "12.3 %"), (1.0, "100 %")] {
+        for (share, text) in [
+            (0.0, "0.00 %"),
+            (0.0005, "0.05 %"),
+            (0.1234, "12.3 %"),
+            (1.0, "100 %"),
+        ] {
             assert_eq!(percent(share), text);
         }
     }
 
     #[test]
     fn sizes_keep_their_value() {
-        for (size, text) in [(64 << 20, "64M"), (1 << 30, "1G"), (4096, "4K"), (4097, "4097"), (0, "0")] {
+        for (size, text) in [
+            (64 << 20, "64M"),
+            (1 << 30, "1G"),
+            (4096, "4K"),
+            (4097, "4097"),
+            (0, "0"),
+        ] {
             assert_eq!(bytes(size), text);
         }
     }

@@ -1,7 +1,7 @@
 //! The plan of a session, for `--dry-run`.
 use std::collections::BTreeMap;
 
-use super::grid::{GridColumn, Shape, lines, shortened_at_end};
+use super::grid::{GridColumn, Shape, lines};
 use super::number::thousands;
 use super::{View, plan_text};
 use crate::probe::plan::{LeftOut, Plan, PlannedFunction, Price, Returns};
@@ -14,13 +14,17 @@ const NAMED: usize = 5;
 pub fn render(plan: &Plan, view: &View) -> String {
     let mut text = functions(plan, view);
     text.push(String::new());
-    text.extend(left_out(&plan.left_out, view));
+    text.extend(left_out(&plan.left_out));
     text.extend(totals(plan));
     text.join("\n") + "\n"
 }
 
 fn functions(plan: &Plan, view: &View) -> Vec<String> {
-    let column = |header: &str, shape, drop| GridColumn { header: header.to_owned(), shape, drop };
+    let column = |header: &str, shape, drop| GridColumn {
+        header: header.to_owned(),
+        shape,
+        drop,
+    };
     let columns = [
         column("function", Shape::Name(20), 0),
         column("object", Shape::Name(8), 1),
@@ -32,7 +36,10 @@ fn functions(plan: &Plan, view: &View) -> Vec<String> {
         .functions
         .iter()
         .map(|function| {
-            let object = plan.objects.get(function.object).map_or("", |object| object.name.as_str());
+            let object = plan
+                .objects
+                .get(function.object)
+                .map_or("", |object| object.name.as_str());
             vec![
                 name(function),
                 escaped(object).into_owned(),
@@ -52,21 +59,27 @@ fn name(function: &PlannedFunction) -> String {
     if !function.aliases.is_empty() {
         name = format!("{name} (also {})", escaped(&function.aliases.join(", ")));
     }
-    if function.focus { format!("{name} [focus]") } else { name }
+    if function.focus {
+        format!("{name} [focus]")
+    } else {
+        name
+    }
 }
 
-fn left_out(left_out: &[LeftOut], view: &View) -> Vec<String> {
+fn left_out(left_out: &[LeftOut]) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for function in left_out {
-        by_reason.entry(plan_text::left_out_reason(function.reason)).or_default().push(&function.name);
+        by_reason
+            .entry(plan_text::left_out_reason(function.reason))
+            .or_default()
+            .push(&function.name);
     }
     let line = |(reason, names): (&str, Vec<&str>)| {
         let mut named = escaped(&names[..names.len().min(NAMED)].join(", ")).into_owned();
         if names.len() > NAMED {
             named = format!("{named}, …");
         }
-        let line = format!("left out {}: {reason}: {named}", thousands(names.len() as u64));
-        view.width.map_or(line.clone(), |width| shortened_at_end(&line, width))
+        format!("left out {}: {reason}: {named}", thousands(names.len() as u64))
     };
     by_reason.into_iter().map(line).collect()
 }
@@ -106,5 +119,9 @@ fn totals(plan: &Plan) -> [String; 3] {
 }
 
 fn files(count: usize) -> String {
-    if count == 1 { "1 file".to_owned() } else { format!("{} files", thousands(count as u64)) }
+    if count == 1 {
+        "1 file".to_owned()
+    } else {
+        format!("{} files", thousands(count as u64))
+    }
 }

@@ -1,7 +1,5 @@
 //! The reasons of a plan, in words.
-use crate::probe::plan::{
-    EntryOnlyReason, ExitSitesReason, LeftOutReason, ReturnProbeReason, Returns, Site,
-};
+use crate::probe::plan::{EntryOnlyReason, ExitSitesReason, LeftOutReason, ReturnProbeReason, Returns, Site};
 
 /// Where an entry is probed: `0x1139 entry`, `0x113d +4`.
 pub fn site(site: &Site) -> String {
@@ -17,7 +15,11 @@ pub fn returns(returns: &Returns) -> String {
         Returns::ReturnProbe(reason) => format!("return probe: {}", return_probe_reason(*reason)),
         Returns::ExitSites(sites, reason) => {
             let plural = if sites.len() == 1 { "" } else { "s" };
-            format!("{} exit site{plural}: {}", sites.len(), exit_sites_reason(*reason))
+            format!(
+                "{} exit site{plural}: {}",
+                sites.len(),
+                exit_sites_reason(*reason)
+            )
         }
         Returns::EntryOnly(reason) => format!("entry only: {}", entry_only_reason(*reason)),
     }

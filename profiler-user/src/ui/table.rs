@@ -18,11 +18,21 @@ struct Whole {
 }
 
 const fn number(header: &'static str, drop: u8, cell: fn(&Row, &Whole) -> Option<String>) -> TableColumn {
-    TableColumn { header, shape: Shape::Number, drop, cell }
+    TableColumn {
+        header,
+        shape: Shape::Number,
+        drop,
+        cell,
+    }
 }
 
 const fn name(header: &'static str, drop: u8, cell: fn(&Row, &Whole) -> Option<String>) -> TableColumn {
-    TableColumn { header, shape: Shape::Name(if drop == 0 { 20 } else { 8 }), drop, cell }
+    TableColumn {
+        header,
+        shape: Shape::Name(if drop == 0 { 20 } else { 8 }),
+        drop,
+        cell,
+    }
 }
 
 static COLUMNS: &[TableColumn] = &[
@@ -36,13 +46,19 @@ static COLUMNS: &[TableColumn] = &[
         (row.totals.returns > 0 && whole.self_ns > 0).then(|| percent(share))
     }),
     number("avg", 0, |row, _| timed(row, row.totals.mean_ns())),
-    number("min", 8, |row, _| timed(row, row.totals.extremes_ns.map(|(min, _)| min))),
+    number("min", 8, |row, _| {
+        timed(row, row.totals.extremes_ns.map(|(min, _)| min))
+    }),
     number("p50", 6, |row, _| timed(row, row.totals.quantile_ns(0.5))),
     number("p90", 9, |row, _| timed(row, row.totals.quantile_ns(0.9))),
     number("p99", 2, |row, _| timed(row, row.totals.quantile_ns(0.99))),
     number("p99.9", 10, |row, _| timed(row, row.totals.quantile_ns(0.999))),
-    number("max", 3, |row, _| timed(row, row.totals.extremes_ns.map(|(_, max)| max))),
-    number("in flight", 7, |row, _| row.untimed.is_none().then(|| thousands(row.totals.in_flight()))),
+    number("max", 3, |row, _| {
+        timed(row, row.totals.extremes_ns.map(|(_, max)| max))
+    }),
+    number("in flight", 7, |row, _| {
+        row.untimed.is_none().then(|| thousands(row.totals.in_flight()))
+    }),
 ];
 
 fn timed(row: &Row, nanoseconds: Option<u64>) -> Option<String> {
@@ -63,10 +79,17 @@ fn key(row: &Row, sort: SortKey) -> u64 {
 
 /// The called functions, sorted: by the key, then by calls, then by name.
 pub fn sorted(rows: &[Row], sort: SortKey) -> Vec<&Row> {
-    let mut keyed: Vec<_> = rows.iter().filter(|row| row.totals.calls > 0).map(|row| (key(row, sort), row)).collect();
+    let mut keyed: Vec<_> = rows
+        .iter()
+        .filter(|row| row.totals.calls > 0)
+        .map(|row| (key(row, sort), row))
+        .collect();
     keyed.sort_by(|(one, first), (other, second)| {
         let calls = second.totals.calls.cmp(&first.totals.calls);
-        other.cmp(one).then(calls).then_with(|| first.function.cmp(&second.function))
+        other
+            .cmp(one)
+            .then(calls)
+            .then_with(|| first.function.cmp(&second.function))
     });
     keyed.into_iter().map(|(_, row)| row).collect()
 }
@@ -82,7 +105,7 @@ pub fn render(summary: &Summary, view: &View) -> String {
     }
     let mut text = vec![view.style.bold(&title(summary, view))];
     text.extend(table(&rows[..shown], summary, view));
-    text.extend(hidden(summary, rows.len(), shown).map(|line| view.style.dim(&line)));
+    text.extend(hidden(summary, rows.len(), shown).map(|line| view.style.dim(&view.fit(&line))));
     text.push(String::new());
     text.extend(footer);
     text.join("\n") + "\n"
@@ -91,18 +114,28 @@ pub fn render(summary: &Summary, view: &View) -> String {
 fn title(summary: &Summary, view: &View) -> String {
     let elapsed = duration(summary.elapsed.as_nanos().try_into().unwrap_or(u64::MAX));
     let title = format!("{} · {elapsed}", escaped(&summary.title));
-    view.width.map_or(title.clone(), |width| super::grid::shortened_at_end(&title, width))
+    view.width.map_or(title.clone(), |width| {
+        super::grid::shortened_at_end(&title, width)
+    })
 }
 
 fn table(rows: &[&Row], summary: &Summary, view: &View) -> Vec<String> {
-    let whole = Whole { self_ns: summary.rows.iter().map(|row| row.totals.self_ns).sum() };
+    let whole = Whole {
+        self_ns: summary.rows.iter().map(|row| row.totals.self_ns).sum(),
+    };
     let columns: Vec<GridColumn> = COLUMNS
         .iter()
-        .map(|column| GridColumn { header: header(column, view.sort), shape: column.shape, drop: column.drop })
+        .map(|column| GridColumn {
+            header: header(column, view.sort),
+            shape: column.shape,
+            drop: column.drop,
+        })
         .collect();
     let cell = |row, column: &TableColumn| (column.cell)(row, &whole).unwrap_or_else(|| "-".to_owned());
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| COLUMNS.iter().map(|column| cell(row, column)).collect()).collect();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| COLUMNS.iter().map(|column| cell(row, column)).collect())
+        .collect();
     let mut lines = lines(&columns, &cells, view.width);
     lines[0] = view.style.bold(&lines[0]);
     lines
@@ -114,9 +147,15 @@ fn header(column: &TableColumn, sort: SortKey) -> String {
 }
 
 fn hidden(summary: &Summary, called: usize, shown: usize) -> Option<String> {
+    let count = |count: usize| thousands(count as u64);
+    let more = (called > shown).then(|| {
+        format!(
+            "also called: {} functions (--top shows more)",
+            count(called - shown)
+        )
+    });
     let silent = summary.rows.len() - called;
-    let more = (called > shown).then(|| format!("{} more called", thousands((called - shown) as u64)));
-    let silent = (silent > 0).then(|| format!("{} not called", thousands(silent as u64)));
+    let silent = (silent > 0).then(|| format!("not called: {}", count(silent)));
     let parts: Vec<String> = more.into_iter().chain(silent).collect();
-    (!parts.is_empty()).then(|| format!("not shown: functions {}", parts.join(", ")))
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

@@ -16,11 +16,18 @@ pub struct Size {
 
 /// The size of the terminal behind `output`; none if it is not one. Asked anew for each frame, it follows the window.
 pub fn size(output: &impl AsFd) -> Option<Size> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: the descriptor is open for as long as `output` is borrowed, and TIOCGWINSZ writes one `winsize`.
     let answer = unsafe { libc::ioctl(output.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-    (answer == 0 && size.ws_col > 0 && size.ws_row > 0)
-        .then(|| Size { columns: usize::from(size.ws_col), lines: usize::from(size.ws_row) })
+    (answer == 0 && size.ws_col > 0 && size.ws_row > 0).then(|| Size {
+        columns: usize::from(size.ws_col),
+        lines: usize::from(size.ws_row),
+    })
 }
 
 /// Whether `output` gets colours: it is a terminal, the user did not say `--no-color`, and the environment has neither
