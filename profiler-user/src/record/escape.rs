@@ -23,9 +23,17 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether `text` may be shown as it is.
+fn is_harmless(text: &str) -> bool {
+    is_printable_ascii(text) || !text.chars().any(is_dangerous)
+}
+
+/// Whether every byte is one visible character: then `text` is harmless, and as wide as it is long.
 #[inline]
-pub fn is_harmless(text: &str) -> bool {
-    text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) || !text.chars().any(is_dangerous)
+pub fn is_printable_ascii(text: &str) -> bool {
+    // Without an early end, so that the compiler looks at many bytes at a time.
+    text.as_bytes()
+        .iter()
+        .fold(true, |all, byte| all & (0x20..0x7f).contains(byte))
 }
 
 fn is_dangerous(character: char) -> bool {

@@ -1,13 +1,15 @@
 //! The record of the function monitor.
 use super::{Value, record};
 
-/// Whether a function was entered or left.
+/// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
-    /// It was entered.
+    /// A function was entered.
     Call,
     /// It returned.
     Return,
+    /// Not a call: at the end of the records, how many things of one sort could not be kept.
+    Lost,
 }
 
 impl From<CallKind> for Value<'_> {
@@ -15,6 +17,7 @@ impl From<CallKind> for Value<'_> {
         Self::Text(match kind {
             CallKind::Call => "call",
             CallKind::Return => "return",
+            CallKind::Lost => "lost",
         })
     }
 }
@@ -24,26 +27,26 @@ record! {
     FunctionRecord as "function" {
         /// How many records this session made before this one.
         index: u64 = "index", None, 8;
-        /// `call` or `return`.
+        /// `call` or `return`; at the end `lost`, for each reason that anything was lost for.
         kind: CallKind = "type", None, 11;
-        /// The function's demangled name.
+        /// The function's demangled name. Lost: `reason=count`.
         function: &'a str = "function", None, 30;
         /// The line executing at the event; empty without debug information.
         line: Option<u32> = "lineNo", Line, 5;
         /// The source file of that line; empty without debug information.
         filename: Option<&'a str> = "filename", None, 8;
         /// When, on the clock `CLOCK_MONOTONIC`.
-        time_ns: u64 = "time_ns", Nanoseconds, 15;
+        time_ns: Option<u64> = "time_ns", Nanoseconds, 15;
         /// Process id, as the host sees it.
-        pid: u32 = "pid", None, 7;
+        pid: Option<u32> = "pid", None, 7;
         /// Thread id, as the host sees it.
-        tid: u32 = "tid", None, 7;
+        tid: Option<u32> = "tid", None, 7;
         /// The thread's name.
         comm: &'a str = "comm", None, 15;
         /// File name of the executable or library that holds the function.
         object: &'a str = "object", None, 20;
         /// How many probed calls of the thread enclose this one.
-        depth: u32 = "depth", None, 5;
+        depth: Option<u32> = "depth", None, 5;
         /// Return: how long the call took. Call: empty.
         duration_ns: Option<u64> = "duration_ns", Nanoseconds, 0;
     }

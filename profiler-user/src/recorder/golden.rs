@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use profiler_common::event::ProcessEventKind;
+use profiler_common::loss::LossReason;
 use zerocopy::IntoBytes as _;
 
 use super::output::fixture::SharedBytes;
@@ -21,12 +22,12 @@ const CSV: &str = r#"index,type,function,lineNo,filename,time_ns,pid,tid,comm,ob
 
 const TEXT: &str = r#"index    type        function                       lineNo filename time_ns         pid     tid     comm            object               depth duration_ns
 ----------------------------------------------------------------------------------------------------------------------------------------------------------
-0        call        main                           -     -        1000            100     100                     demo                 0     -
+0        call        main                           -     -        1000            100     100     -               demo                 0     -
 1        call        std::map<int, "q">::at         -     -        1100            100     101     worker          demo                 1     -
 2        return      std::map<int, "q">::at         -     -        1350            100     101     worker          demo                 1     250
 3        call        malloc                         -     -        1400            100     101     renamed         libc.so.6            0     -
-4        call                                       -     -        1500            100     101     renamed                              0     -
-5        return      main                           -     -        2000001000      100     100                     demo                 0     2000000000
+4        call        -                              -     -        1500            100     101     renamed         -                    0     -
+5        return      main                           -     -        2000001000      100     100     -               demo                 0     2000000000
 "#;
 
 fn events() -> Vec<u8> {
@@ -144,6 +145,24 @@ fn text_does_not_let_names_speak_to_the_terminal() {
     pipeline.finish().unwrap();
     assert_eq!(written.text().lines().count(), 3);
     assert!(!written.text().contains('\x1b'));
+}
+
+#[test]
+fn what_was_lost_is_in_the_records() {
+    let written = SharedBytes::default();
+    let recorder = RecorderKind::by_name("csv")
+        .unwrap()
+        .start(Sink::new(written.clone(), "csv"));
+    let mut pipeline = EventPipeline::new(FunctionNames::new(), recorder, Threads::recorded()).unwrap();
+    pipeline
+        .losses(&[(LossReason::RingFull, 12), (LossReason::BadCookie, 0)])
+        .unwrap();
+    pipeline.finish().unwrap();
+    let text = written.text();
+    assert_eq!(
+        text.lines().skip(1).collect::<Vec<_>>(),
+        ["0,lost,ring_full=12,,,,,,,,,"]
+    );
 }
 
 struct Full(io::ErrorKind);

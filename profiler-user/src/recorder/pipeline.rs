@@ -2,6 +2,7 @@
 use std::io::Read;
 
 use profiler_common::event::{FunctionEvent, ProcessEvent};
+use profiler_common::loss::LossReason;
 
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
@@ -101,6 +102,31 @@ impl EventPipeline {
         self.recorder.flush()
     }
 
+    /// Writes a record for each reason that anything was lost for: a file that has none is complete.
+    pub fn losses(&mut self, losses: &[(LossReason, u64)]) -> Result<(), RecorderError> {
+        for (reason, count) in losses.iter().filter(|(_, count)| *count > 0) {
+            let record = FunctionRecord {
+                index: self.counts.records,
+                kind: CallKind::Lost,
+                function: &format!("{}={count}", reason.key()),
+                line: None,
+                filename: None,
+                time_ns: None,
+                pid: None,
+                tid: None,
+                comm: "",
+                object: "",
+                depth: None,
+                duration_ns: None,
+            };
+            self.counts.records += 1;
+            self.recorder.record(&Record {
+                values: &record.values(),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Closes the recorder.
     pub fn finish(self) -> Result<PipelineCounts, RecorderError> {
         self.recorder.finalize()?;
@@ -137,12 +163,12 @@ impl EventPipeline {
             function,
             line: None,
             filename: None,
-            time_ns: event.time_ns,
-            pid: event.pid,
-            tid: event.tid,
+            time_ns: Some(event.time_ns),
+            pid: Some(event.pid),
+            tid: Some(event.tid),
             comm: threads.comm(event.time_ns, event.pid, event.tid),
             object,
-            depth: u32::from(event.depth),
+            depth: Some(u32::from(event.depth)),
             duration_ns: (kind == CallKind::Return).then_some(event.duration_ns),
         };
         counts.records += 1;

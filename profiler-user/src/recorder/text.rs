@@ -2,7 +2,10 @@
 use std::io::Write as _;
 
 use super::{Recorder, RecorderError, RecorderKind, Sink};
-use crate::record::{Column, Record, Schema, Value, escape::escaped};
+use crate::record::{
+    Column, Record, Schema, Value,
+    escape::{escaped, is_printable_ascii},
+};
 
 /// Bytes that wait in memory.
 const BUFFER: usize = 1 << 18;
@@ -41,30 +44,45 @@ impl TextRecorder {
     }
 }
 
-/// Appends `text`, padded to `width`; cells are separated by one space, and the last one is not padded.
-fn push_cell(line: &mut Vec<u8>, text: &str, width: usize, last: bool) {
-    line.extend_from_slice(text.as_bytes());
-    if last {
-        return line.push(b'\n');
+/// Appends words: what a terminal would obey is spelled out.
+#[inline]
+fn push_text(line: &mut Vec<u8>, text: &str, width: usize) {
+    if is_printable_ascii(text) {
+        return push_cell(line, text, text.len(), width);
     }
-    let shown = if text.is_ascii() {
-        text.len()
-    } else {
-        text.chars().count()
-    };
+    let text = escaped(text);
+    push_cell(line, &text, text.chars().count(), width);
+}
+
+/// Appends a cell of `shown` characters, padded to `width`, and the space behind it.
+#[inline]
+fn push_cell(line: &mut Vec<u8>, cell: &str, shown: usize, width: usize) {
+    line.extend_from_slice(cell.as_bytes());
     line.resize(line.len() + width.saturating_sub(shown) + 1, b' ');
+}
+
+/// Ends a line: the last cell is not padded.
+fn end_line(line: &mut Vec<u8>) {
+    let padding = line.iter().rev().take_while(|byte| **byte == b' ').count();
+    line.truncate(line.len() - padding);
+    line.push(b'\n');
 }
 
 impl Recorder for TextRecorder {
     fn prepare(&mut self, schema: &Schema) -> Result<(), RecorderError> {
-        self.columns = schema.columns;
-        let last = schema.columns.len().saturating_sub(1);
-        for (index, column) in schema.columns.iter().enumerate() {
-            push_cell(&mut self.line, column.name, column.width, index == last);
+        let Self {
+            sink: _,
+            line,
+            columns,
+            digits: _,
+        } = self;
+        *columns = schema.columns;
+        for column in schema.columns {
+            push_text(line, column.name, column.width);
         }
-        let width = self.line.len().saturating_sub(1);
-        self.line.resize(self.line.len() + width, b'-');
-        self.line.push(b'\n');
+        end_line(line);
+        line.resize(2 * line.len() - 1, b'-');
+        line.push(b'\n');
         self.flush()
     }
 
@@ -75,15 +93,18 @@ impl Recorder for TextRecorder {
             columns,
             digits,
         } = self;
-        let last = columns.len().saturating_sub(1);
-        for (index, (column, value)) in columns.iter().zip(record.values).enumerate() {
+        for (column, value) in columns.iter().zip(record.values) {
             match *value {
                 // A blank would make the columns behind it look like its own.
-                Value::Empty => push_cell(line, "-", column.width, index == last),
-                Value::Text(text) => push_cell(line, &escaped(text), column.width, index == last),
-                Value::Number(number) => push_cell(line, digits.format(number), column.width, index == last),
+                Value::Empty | Value::Text("") => push_cell(line, "-", 1, column.width),
+                Value::Text(text) => push_text(line, text, column.width),
+                Value::Number(number) => {
+                    let number = digits.format(number);
+                    push_cell(line, number, number.len(), column.width);
+                }
             }
         }
+        end_line(line);
         if line.len() >= BUFFER {
             self.flush()
         } else {

@@ -16,6 +16,7 @@ pub fn render(plan: &Plan, view: &View) -> String {
     text.push(String::new());
     text.extend(left_out(&plan.left_out));
     text.extend(totals(plan));
+    text.extend(reasons(&plan.functions));
     text.join("\n") + "\n"
 }
 
@@ -30,7 +31,8 @@ fn functions(plan: &Plan, view: &View) -> Vec<String> {
         column("object", Shape::Name(8), 1),
         column("site", Shape::Word, 0),
         column("cost", Shape::Word, 0),
-        column("returns", Shape::Name(20), 0),
+        column("returns", Shape::Word, 0),
+        column("why", Shape::Word, 2),
     ];
     let cells: Vec<Vec<String>> = plan
         .functions
@@ -46,6 +48,7 @@ fn functions(plan: &Plan, view: &View) -> Vec<String> {
                 plan_text::site(&function.entry),
                 function.entry.price.to_string(),
                 plan_text::returns(&function.returns),
+                plan_text::returns_reason(&function.returns).to_owned(),
             ]
         })
         .collect();
@@ -116,6 +119,23 @@ fn totals(plan: &Plan) -> [String; 3] {
             count(|function| matches!(function.returns, Returns::EntryOnly(_)))
         ),
     ]
+}
+
+/// How many functions' returns are seen in each way, for each reason: also where the table has no room for them.
+fn reasons(functions: &[PlannedFunction]) -> Vec<String> {
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for function in functions {
+        let form = match function.returns {
+            Returns::ReturnProbe(_) => "return probe",
+            Returns::ExitSites(..) => "exit sites",
+            Returns::EntryOnly(_) => "not seen",
+        };
+        *counts
+            .entry((form, plan_text::returns_reason(&function.returns)))
+            .or_default() += 1;
+    }
+    let line = |((form, reason), count)| format!("           {form}: {} because {reason}", thousands(count));
+    counts.into_iter().map(line).collect()
 }
 
 fn files(count: usize) -> String {

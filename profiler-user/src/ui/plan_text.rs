@@ -9,19 +9,22 @@ pub fn site(site: &Site) -> String {
     }
 }
 
-/// How a function's returns are seen, and why so.
+/// How a function's returns are seen.
 pub fn returns(returns: &Returns) -> String {
     match returns {
-        Returns::ReturnProbe(reason) => format!("return probe: {}", return_probe_reason(*reason)),
-        Returns::ExitSites(sites, reason) => {
-            let plural = if sites.len() == 1 { "" } else { "s" };
-            format!(
-                "{} exit site{plural}: {}",
-                sites.len(),
-                exit_sites_reason(*reason)
-            )
-        }
-        Returns::EntryOnly(reason) => format!("entry only: {}", entry_only_reason(*reason)),
+        Returns::ReturnProbe(_) => "return probe".to_owned(),
+        Returns::ExitSites(sites, _) if sites.len() == 1 => "1 exit site".to_owned(),
+        Returns::ExitSites(sites, _) => format!("{} exit sites", sites.len()),
+        Returns::EntryOnly(_) => "not seen".to_owned(),
+    }
+}
+
+/// Why they are seen so.
+pub const fn returns_reason(returns: &Returns) -> &'static str {
+    match returns {
+        Returns::ReturnProbe(reason) => return_probe_reason(*reason),
+        Returns::ExitSites(_, reason) => exit_sites_reason(*reason),
+        Returns::EntryOnly(reason) => entry_only_reason(*reason),
     }
 }
 
@@ -31,8 +34,8 @@ pub const fn return_probe_reason(reason: ReturnProbeReason) -> &'static str {
         ReturnProbeReason::NoMachinery => "nothing the process maps can unwind or switch stacks",
         ReturnProbeReason::Leaf => "it calls nothing",
         ReturnProbeReason::HarmlessCallees => "nothing it calls can throw or switch stacks",
-        ReturnProbeReason::HarmlessLibrary => "a C library function without callbacks",
-        ReturnProbeReason::Forced => "--returns uretprobe, at your own risk",
+        ReturnProbeReason::HarmlessLibrary => "it is a C library function that takes no callback",
+        ReturnProbeReason::Forced => "`--returns uretprobe` asks for it, at your own risk",
     }
 }
 
@@ -42,9 +45,9 @@ pub const fn exit_sites_reason(reason: ExitSitesReason) -> &'static str {
         ExitSitesReason::Unwinding => "an exception or panic may pass through it",
         ExitSitesReason::StackSwitch => "the process switches stacks",
         ExitSitesReason::Go => "Go moves its stacks",
-        ExitSitesReason::Seccomp => "seccomp, or this kernel's return probes are unsafe (CVE-2025-21834)",
+        ExitSitesReason::Seccomp => "return probes break under seccomp, or on this kernel (CVE-2025-21834)",
         ExitSitesReason::Cancellation => "the process cancels threads",
-        ExitSitesReason::Forced => "--returns sites",
+        ExitSitesReason::Forced => "`--returns sites` asks for it",
     }
 }
 
@@ -56,18 +59,18 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::IndirectJump => "an indirect jump may leave it unseen",
         EntryOnlyReason::NeverReturns => "no instruction leaves it",
         EntryOnlyReason::Architecture => "exits are not decoded on this architecture",
-        EntryOnlyReason::Forced => "--returns none",
+        EntryOnlyReason::Forced => "`--returns none` asks for it",
     }
 }
 
 /// Why a function is left out.
 pub const fn left_out_reason(reason: LeftOutReason) -> &'static str {
     match reason {
-        LeftOutReason::Ifunc => "an IFUNC resolver: the name stands for another function",
-        LeftOutReason::Fragment => "a fragment of another function",
+        LeftOutReason::Ifunc => "IFUNC resolver: the name stands for another function",
+        LeftOutReason::Fragment => "fragment of another function",
         LeftOutReason::Undecodable => "its first instruction could not be decoded",
         LeftOutReason::NotCode => "outside the executable segments",
-        LeftOutReason::Excluded => "--exclude names it",
+        LeftOutReason::Excluded => "named by --exclude",
         LeftOutReason::Refused => "the kernel refuses a breakpoint on its first instruction",
     }
 }

@@ -114,9 +114,7 @@ pub fn render(summary: &Summary, view: &View) -> String {
 fn title(summary: &Summary, view: &View) -> String {
     let elapsed = duration(summary.elapsed.as_nanos().try_into().unwrap_or(u64::MAX));
     let title = format!("{} · {elapsed}", escaped(&summary.title));
-    view.width.map_or(title.clone(), |width| {
-        super::grid::shortened_at_end(&title, width)
-    })
+    view.fit(&title)
 }
 
 fn table(rows: &[&Row], summary: &Summary, view: &View) -> Vec<String> {
