@@ -51,7 +51,7 @@ pub enum CommandArgs {
     #[command(after_help = ATTACH_EXAMPLES)]
     Attach(AttachArgs),
     /// Start a command and profile it from its first instruction
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = RUN_EXAMPLES, override_usage = "ebpf-prof run [OPTIONS] [--] COMMAND [ARGUMENT]...")]
     Run(RunArgs),
     /// Say what the kernel, the permissions and the build allow, and what is missing
     Doctor,
@@ -65,7 +65,7 @@ pub enum CommandArgs {
 pub struct AttachArgs {
     /// The processes, by id; several with commas, or with the option repeated
     #[arg(
-        short, long = "pid", value_name = "PID", required = true, value_delimiter = ',',
+        short, long = "pid", value_name = "PID[,PID...]", required = true, value_delimiter = ',',
         value_parser = parse::pid, help_heading = TARGETING
     )]
     pub pids: Vec<u32>,
@@ -80,8 +80,8 @@ pub struct RunArgs {
     /// What `attach` and `run` have in common.
     #[command(flatten)]
     pub session: SessionArgs,
-    /// The command and its arguments, behind `--`
-    #[arg(last = true, required = true, value_name = "COMMAND", help_heading = TARGETING)]
+    /// The command and its arguments: all that follows is theirs
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", help_heading = TARGETING)]
     pub command: Vec<OsString>,
 }
 
@@ -153,13 +153,13 @@ pub struct OutputArgs {
     /// Record every call and return in this format [default: count only]
     #[arg(long, value_name = "FORMAT", value_parser = recording())]
     pub recording: Option<&'static RecorderKind>,
-    /// Where records go; - is standard output [default: monitor_records.log or monitor_records.csv]
-    #[arg(short, long, value_name = "FILE")]
+    /// Where records go, and `-` is standard output.
+    #[arg(short, long, value_name = "FILE", help = output_help())]
     pub output: Option<PathBuf>,
 }
 
 /// What is shown.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = OUTPUT)]
 pub struct DisplayArgs {
     /// Refresh the table this often
@@ -180,7 +180,7 @@ pub struct DisplayArgs {
 }
 
 /// What it may cost, and when it ends.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 #[command(next_help_heading = LIMITS)]
 pub struct LimitArgs {
     /// Stop after this time: 10s, 500ms, 2m [default: at the end of the target, or Ctrl-C]
@@ -213,6 +213,16 @@ pub enum AttachMode {
     Multi,
     /// One perf event for each probe.
     PerfEvent,
+}
+
+fn output_help() -> String {
+    let default =
+        |kind: &&'static RecorderKind| kind.default_file.map(|file| format!("{file} for {}", kind.name));
+    let defaults: Vec<_> = RECORDERS.iter().filter_map(default).collect();
+    format!(
+        "Where records go; - is standard output [default: {}]",
+        defaults.join(", ")
+    )
 }
 
 /// A parser of the values of a table: name, what help says of it, meaning.

@@ -16,7 +16,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "g" => 30,
         _ => return Err(wrong()),
     };
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let number: u64 = digits.parse().ok().ok_or_else(wrong)?;
     number
         .checked_mul(1 << shift)
         .filter(|bytes| *bytes > 0)
@@ -35,8 +35,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(wrong()),
     };
-    let number: f64 = digits.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())
+    let number: f64 = digits.parse().ok().ok_or_else(wrong)?;
+    Duration::try_from_secs_f64(number * scale).ok().ok_or_else(wrong)
 }
 
 /// Share of one core, percent, or no limit at all.

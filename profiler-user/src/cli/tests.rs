@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::ConfigError;
 use super::args::{Args, AttachMode};
 use super::config::{Action, AttachConfig, Budget, Command, OnLoss, RunConfig, StdoutUse};
+use super::{ConfigError, Stop};
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS};
 use crate::ui::{SortKey, Style};
@@ -17,23 +17,25 @@ fn command(line: &str) -> Result<Command, ConfigError> {
 }
 
 fn attach(line: &str) -> Result<AttachConfig, ConfigError> {
-    match command(&format!("ebpf-prof attach {line}"))? {
-        Command::Attach(config) => Ok(config),
-        other => panic!("{other:?}"),
-    }
+    let Command::Attach(config) = command(&format!("ebpf-prof attach {line}"))? else {
+        panic!("`{line}` is not attach")
+    };
+    Ok(config)
 }
 
 fn run(line: &str) -> RunConfig {
-    match command(&format!("ebpf-prof run {line}")).unwrap() {
-        Command::Run(config) => config,
-        other => panic!("{other:?}"),
-    }
+    let Command::Run(config) = command(&format!("ebpf-prof run {line}")).unwrap() else {
+        panic!("`{line}` is not run")
+    };
+    config
 }
 
 fn refused(line: &str) -> String {
-    let error = Args::try_parse_from(line.split_whitespace()).unwrap_err();
-    assert_eq!(error.exit_code(), 2, "{error}");
-    error.to_string()
+    match super::parse(line.split_whitespace().map(Into::into)) {
+        Err(Stop::Wrong(text)) => text,
+        Err(Stop::Print(text)) => panic!("{text}"),
+        Ok(command) => panic!("{command:?}"),
+    }
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn every_option_arrives() {
     assert_eq!(session.action, Action::DryRun);
     assert_eq!(session.probing.attach_mode, AttachMode::PerfEvent);
     assert_eq!(session.probing.returns, ReturnsChoice::ReturnProbe);
-    assert_eq!(session.limits.duration, Some(Duration::from_secs(120)));
+    assert_eq!(session.limits.duration, Some(Duration::from_mins(2)));
     assert_eq!(session.limits.max_overhead, Budget::Percent(5.0));
     assert_eq!(
         (session.limits.ring_bytes, session.limits.map_bytes),
@@ -112,8 +114,13 @@ fn processes_are_taken_once_each_in_the_order_typed() {
 }
 
 #[test]
-fn words_behind_the_dashes_belong_to_the_command() {
+fn all_words_from_the_command_on_belong_to_the_command() {
+    let short = run("--top 3 ./program -p 1 --top 9 -- --help");
     let config = run("--top 3 -- ./program -p 1 --top 9 -- --help");
+    assert_eq!(
+        (&short.program, &short.arguments),
+        (&config.program, &config.arguments)
+    );
     assert_eq!(config.program, "./program");
     assert_eq!(config.arguments, ["-p", "1", "--top", "9", "--", "--help"]);
     assert_eq!(config.session.display.top, Some(3));
@@ -190,7 +197,7 @@ fn combinations_that_mean_nothing_are_refused_in_one_line_that_says_what_to_do()
 }
 
 #[test]
-fn wrong_words_are_named_and_end_with_status_2() {
+fn wrong_words_are_named_in_one_line() {
     for (line, named) in [
         ("ebpf-prof attach", "--pid"),
         ("ebpf-prof attach -p 0", "`0` is not a process id"),
@@ -207,11 +214,14 @@ fn wrong_words_are_named_and_end_with_status_2() {
         ),
         ("ebpf-prof attach -p 1 --ring-size big", "`big` is not a size"),
         ("ebpf-prof run", "<COMMAND>"),
-        ("ebpf-prof run ./program", "./program"),
-        ("ebpf-prof", "Usage"),
+        ("ebpf-prof attach -p 1 --durration 1", "--duration"),
+        ("ebpf-prof attach -p 1 -o x", "`x`"),
+        ("ebpf-prof run --no-such -- ls", "--no-such"),
     ] {
         let error = refused(line);
         assert!(error.contains(named), "{line}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.starts_with("error: "), "{error}");
     }
 }
 
@@ -225,4 +235,16 @@ fn help_names_every_format_and_group() {
     for group in ["Targeting:", "Functions:", "Output:", "Limits:", "Examples:"] {
         assert!(help.contains(group), "{group} in {help}");
     }
+}
+
+#[test]
+fn help_is_printed_and_nothing_at_all_is_wrong() {
+    let words = |line: &str| line.split(' ').map(Into::into).collect::<Vec<_>>();
+    assert!(
+        matches!(super::parse(words("ebpf-prof --help")), Err(Stop::Print(text)) if text.contains("Examples:"))
+    );
+    assert!(
+        matches!(super::parse(words("ebpf-prof --version")), Err(Stop::Print(text)) if text.contains("0.1"))
+    );
+    assert!(matches!(super::parse(words("ebpf-prof")), Err(Stop::Wrong(text)) if text.contains("Usage:")));
 }

@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_message_that_does_not_fit_is_refused() {
         let mut writer = EventFileWriter::new(Vec::new(), Path::new("a.events"), &names()).unwrap();
-        let error = writer.message(Stream::Functions, &[0; 70_000]).unwrap_err();
+        let error = writer.message(Stream::Functions, &vec![0; 70_000]).unwrap_err();
         assert!(matches!(error, EventFileError::TooLarge { size: 70_000, .. }));
     }
 }

@@ -150,12 +150,11 @@ impl EventPipeline {
             recorder,
             counts,
         } = self;
-        let (function, object) = match names.get(event.function) {
-            Some(name) => (&*name.function, &*name.object),
-            None => {
-                counts.unnamed += 1;
-                ("", "")
-            }
+        let (function, object) = if let Some(name) = names.get(event.function) {
+            (&*name.function, &*name.object)
+        } else {
+            counts.unnamed += 1;
+            ("", "")
         };
         let record = FunctionRecord {
             index: counts.records,
