@@ -172,8 +172,7 @@ fn combinations_that_mean_nothing_are_refused_in_one_line_that_says_what_to_do()
         ),
         (
             "-p 1 -o records".into(),
-            "the name `records` does not tell the format of the records: add `--recording screen|text|csv`"
-                .into(),
+            "the name `records` does not tell the format of the records: add `--recording text|csv`".into(),
         ),
         (
             "-p 1 --recording screen -o a.log".into(),

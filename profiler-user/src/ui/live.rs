@@ -1,5 +1,8 @@
 //! A text that is drawn again and again in the same place of a terminal.
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use super::{Summary, View, table, terminal};
 
 const HIDE_CURSOR: &str = "\x1b[?25l";
 const SHOW_CURSOR: &str = "\x1b[?25h";
@@ -45,6 +48,19 @@ impl<W: Write> LiveScreen<W> {
         // One write, so that no half-drawn frame is seen.
         self.terminal.write_all(bytes.as_bytes())?;
         self.terminal.flush()
+    }
+}
+
+impl<W: Write + AsFd> LiveScreen<W> {
+    /// Shows `summary`, fitted to the size that the terminal has now.
+    pub fn show(&mut self, summary: &Summary, view: &View) -> io::Result<()> {
+        let size = terminal::size(&self.terminal);
+        let view = View {
+            width: size.map(|size| size.columns),
+            height: size.map(|size| size.lines),
+            ..*view
+        };
+        self.draw(&table::render(summary, &view), view.height)
     }
 }
 
