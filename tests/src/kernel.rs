@@ -90,17 +90,27 @@ fn missing(mode: AttachMode) -> Option<String> {
         return Some(format!("probes need root, and this is user {owner}"));
     }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|number| number.parse().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let (major, minor) = mode.lowest_kernel();
-    (version < (major, minor))
-        .then(|| format!("{} probes need kernel {major}.{minor}, this is {}", mode.name(), release.trim()))
+    (version < (major, minor)).then(|| {
+        format!(
+            "{} probes need kernel {major}.{minor}, this is {}",
+            mode.name(),
+            release.trim()
+        )
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn cannot_run(reason: &str) {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let required = is_set("EBPF_PROF_REQUIRE_KERNEL") || is_set("CI");
-    assert!(!required && is_set("EBPF_PROF_SKIP_KERNEL"), "{reason}; EBPF_PROF_SKIP_KERNEL=1 skips such tests");
+    assert!(
+        !required && is_set("EBPF_PROF_SKIP_KERNEL"),
+        "{reason}; EBPF_PROF_SKIP_KERNEL=1 skips such tests"
+    );
     eprintln!("skipped: {reason}");
 }

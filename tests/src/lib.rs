@@ -16,4 +16,5 @@ pub mod profiler;
 pub mod program;
 pub mod records;
 pub mod report;
+pub mod session;
 pub mod target;

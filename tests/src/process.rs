@@ -58,7 +58,12 @@ impl Output {
             if written.closed || left.is_zero() {
                 return None;
             }
-            written = self.shared.1.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
+            written = self
+                .shared
+                .1
+                .wait_timeout(written, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -75,7 +80,12 @@ impl Output {
         while !written.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the stream was not closed within {DEADLINE:?}");
-            written = self.shared.1.wait_timeout(written, left).unwrap_or_else(PoisonError::into_inner).0;
+            written = self
+                .shared
+                .1
+                .wait_timeout(written, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         String::from_utf8_lossy(&written.bytes).into_owned()
     }

@@ -1,6 +1,7 @@
 //! A running `ebpf-prof`.
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -21,7 +22,10 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let test = env::current_exe().expect("a test knows its own file");
-    let profile = test.parent().and_then(Path::parent).expect("cargo puts tests into target/PROFILE/deps");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("cargo puts tests into target/PROFILE/deps");
     let path = profile.join("ebpf-prof");
     assert!(
         path.exists(),
@@ -76,10 +80,23 @@ impl Profiler {
 
     /// Starts the profiler with these arguments, and a summary; its working folder is a temporary one.
     pub fn start<A: AsRef<str>>(arguments: &[A]) -> Self {
-        Self::start_in(tempfile::tempdir().expect("a temporary folder can be made"), arguments)
+        Self::start_in(
+            tempfile::tempdir().expect("a temporary folder can be made"),
+            arguments,
+        )
+    }
+
+    /// Like [`Profiler::start`], with its standard output going to `stdout`.
+    pub fn start_writing_to<A: AsRef<str>>(stdout: Stdio, arguments: &[A]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::spawn(folder, stdout, arguments)
     }
 
     fn start_in<A: AsRef<str>>(folder: TempDir, arguments: &[A]) -> Self {
+        Self::spawn(folder, Stdio::piped(), arguments)
+    }
+
+    fn spawn<A: AsRef<str>>(folder: TempDir, stdout: Stdio, arguments: &[A]) -> Self {
         let (mode, rest) = arguments.split_first().expect("a sub-command comes first");
         let mut command = Command::new(binary());
         command
@@ -89,12 +106,22 @@ impl Profiler {
             .args(rest.iter().map(AsRef::as_ref))
             .current_dir(folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
-        let stdout = Output::of(child.stdout.take().expect("stdout is a pipe"));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+        let stdout = child
+            .stdout
+            .take()
+            .map_or_else(|| Output::of(io::empty()), Output::of);
         let stderr = Output::of(child.stderr.take().expect("stderr is a pipe"));
-        Self { child, stdout, stderr, folder }
+        Self {
+            child,
+            stdout,
+            stderr,
+            folder,
+        }
     }
 
     /// Waits until all probes are in place.
@@ -127,7 +154,13 @@ impl Profiler {
         let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a temporary folder"));
         let report = Report::read(&folder.path().join(SUMMARY));
-        Ended { status, stdout, stderr, report, folder }
+        Ended {
+            status,
+            stdout,
+            stderr,
+            report,
+            folder,
+        }
     }
 
     /// Waits for its end, which must be a success, and gives its report.
@@ -177,6 +210,14 @@ const RECORDS: &str = "records.csv";
 
 fn attach_arguments(pid: u32, mode: AttachMode, options: &[&str]) -> Vec<String> {
     let pid = pid.to_string();
-    let fixed = ["attach", "-p", &pid, "--attach-mode", mode.name(), "--max-overhead", "off"];
+    let fixed = [
+        "attach",
+        "-p",
+        &pid,
+        "--attach-mode",
+        mode.name(),
+        "--max-overhead",
+        "off",
+    ];
     fixed.iter().chain(options).map(ToString::to_string).collect()
 }

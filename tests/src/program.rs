@@ -20,7 +20,12 @@ pub struct Program {
 impl Program {
     /// The program whose source is `targets/SOURCE`, in C, C++, or Rust.
     pub fn new(source: &'static str) -> Self {
-        Self { source, label: "plain", flags: Vec::new(), stripped: false }
+        Self {
+            source,
+            label: "plain",
+            flags: Vec::new(),
+            stripped: false,
+        }
     }
 
     /// Names this way of building it: part of the file's name.
@@ -33,7 +38,8 @@ impl Program {
     /// Adds compiler flags.
     #[must_use]
     pub fn flags<F: AsRef<str>>(mut self, flags: &[F]) -> Self {
-        self.flags.extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
+        self.flags
+            .extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
         self
     }
 
@@ -48,15 +54,24 @@ impl Program {
     pub fn build(&self) -> PathBuf {
         static BUILDS: OnceLock<Mutex<HashMap<Program, PathBuf>>> = OnceLock::new();
         // Held while compiling: two tests that want the same program must not build it twice.
-        let mut builds = BUILDS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        builds.entry(self.clone()).or_insert_with(|| self.compile()).clone()
+        let mut builds = BUILDS
+            .get_or_init(Mutex::default)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        builds
+            .entry(self.clone())
+            .or_insert_with(|| self.compile())
+            .clone()
     }
 
     fn compile(&self) -> PathBuf {
         let source = sources().join(self.source);
         let folder = builds_folder();
         fs::create_dir_all(&folder).expect("the folder of the sample programs can be made");
-        let stem = Path::new(self.source).file_stem().and_then(OsStr::to_str).expect("a source has a name");
+        let stem = Path::new(self.source)
+            .file_stem()
+            .and_then(OsStr::to_str)
+            .expect("a source has a name");
         let file = folder.join(format!("{stem}-{}-{:016x}", self.label, self.fingerprint()));
         if file.exists() {
             return file;
@@ -72,7 +87,8 @@ impl Program {
     }
 
     fn compiler(&self, source: &Path) -> Command {
-        let tool = |variable: &str, default: &str| Command::new(env::var_os(variable).unwrap_or(default.into()));
+        let tool =
+            |variable: &str, default: &str| Command::new(env::var_os(variable).unwrap_or(default.into()));
         let mut command = match source.extension().and_then(OsStr::to_str) {
             Some("rs") => tool("RUSTC", "rustc"),
             Some("cpp") => tool("CXX", "g++"),
@@ -83,7 +99,8 @@ impl Program {
         } else {
             command.args(["-Wall", "-Wextra", "-Werror", "-pthread", "-g0"]);
         }
-        command.args(&self.flags).arg(source);
+        // Libraries among the flags come after what needs them.
+        command.arg(source).args(&self.flags);
         command
     }
 
@@ -92,7 +109,9 @@ impl Program {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         for file in [self.source, "target.h"] {
-            fs::read(sources().join(file)).expect("a sample program's source can be read").hash(&mut hasher);
+            fs::read(sources().join(file))
+                .expect("a sample program's source can be read")
+                .hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -105,11 +124,20 @@ pub fn sources() -> PathBuf {
 
 fn builds_folder() -> PathBuf {
     let test = env::current_exe().expect("a test knows its own file");
-    let profile = test.parent().and_then(Path::parent).expect("cargo puts tests into target/PROFILE/deps");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("cargo puts tests into target/PROFILE/deps");
     profile.join("sample-programs")
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
-    assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -3,13 +3,26 @@ use std::path::Path;
 
 /// The header that the profiler writes: those of the ancestor first, in its order.
 const COLUMNS: [&str; 12] = [
-    "index", "type", "function", "lineNo", "filename", "time_ns", "pid", "tid", "comm", "object", "depth",
+    "index",
+    "type",
+    "function",
+    "lineNo",
+    "filename",
+    "time_ns",
+    "pid",
+    "tid",
+    "comm",
+    "object",
+    "depth",
     "duration_ns",
 ];
 
 /// One call or return.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the columns of the recording, documented by the profiler")]
+#[expect(
+    missing_docs,
+    reason = "the columns of the recording, documented by the profiler"
+)]
 pub struct Record {
     pub index: u64,
     pub kind: String,
@@ -37,10 +50,15 @@ impl Record {
 
 /// Reads the recording at `path`, and checks its header and that its rows are numbered from 0.
 pub fn read(path: &Path) -> Vec<Record> {
-    let mut reader = csv::ReaderBuilder::new().from_path(path).expect("the recording can be opened");
+    let mut reader = csv::ReaderBuilder::new()
+        .from_path(path)
+        .expect("the recording can be opened");
     let header = reader.headers().expect("the recording has a header");
     assert_eq!(header.iter().collect::<Vec<_>>(), COLUMNS);
-    let records: Vec<_> = reader.records().map(|row| parse(&row.expect("every row has every column"))).collect();
+    let records: Vec<_> = reader
+        .records()
+        .map(|row| parse(&row.expect("every row has every column")))
+        .collect();
     for (position, record) in records.iter().enumerate() {
         assert_eq!(record.index, position as u64, "rows are numbered without gaps");
     }
@@ -49,7 +67,9 @@ pub fn read(path: &Path) -> Vec<Record> {
 
 fn parse(row: &csv::StringRecord) -> Record {
     let number = |column: usize| -> u64 {
-        row[column].parse().unwrap_or_else(|_| panic!("`{}` is not a number in {row:?}", COLUMNS[column]))
+        row[column]
+            .parse()
+            .unwrap_or_else(|_| panic!("`{}` is not a number in {row:?}", COLUMNS[column]))
     };
     Record {
         index: number(0),
@@ -61,6 +81,10 @@ fn parse(row: &csv::StringRecord) -> Record {
         comm: row[8].to_owned(),
         object: row[9].to_owned(),
         depth: number(10),
-        duration_ns: if row[11].is_empty() { None } else { Some(number(11)) },
+        duration_ns: if row[11].is_empty() {
+            None
+        } else {
+            Some(number(11))
+        },
     }
 }

@@ -43,8 +43,12 @@ impl Report {
     pub fn read(path: &Path) -> Option<Self> {
         let text = fs::read_to_string(path).ok()?;
         let summary: Value = serde_json::from_str(&text).expect("the summary is JSON");
-        let rows = summary["functions"].as_array().expect("the summary has a list of functions");
-        let notes = summary["notes"].as_array().expect("the summary has a list of notes");
+        let rows = summary["functions"]
+            .as_array()
+            .expect("the summary has a list of functions");
+        let notes = summary["notes"]
+            .as_array()
+            .expect("the summary has a list of notes");
         Some(Self {
             attach_mode: text_of(&summary, "attach_mode"),
             functions: rows.iter().map(FunctionRow::read).collect(),
@@ -56,10 +60,18 @@ impl Report {
 
     /// The row of `function`, by its plain name: a C++ function's parameters may follow it.
     pub fn row(&self, function: &str) -> &FunctionRow {
-        let rows: Vec<_> = self.functions.iter().filter(|row| row.is_named(function)).collect();
+        let rows: Vec<_> = self
+            .functions
+            .iter()
+            .filter(|row| row.is_named(function))
+            .collect();
         match rows[..] {
             [row] => row,
-            _ => panic!("{} rows are named `{function}`: {:#?}", rows.len(), self.functions),
+            _ => panic!(
+                "{} rows are named `{function}`: {:#?}",
+                rows.len(),
+                self.functions
+            ),
         }
     }
 
@@ -86,7 +98,11 @@ impl Report {
             row.assert_adds_up();
         }
         let abandoned: u64 = self.functions.iter().map(|row| row.abandoned).sum();
-        assert_eq!(abandoned, self.loss(LossReason::EntryWithoutReturn), "abandoned calls are loss: {self:#?}");
+        assert_eq!(
+            abandoned,
+            self.loss(LossReason::EntryWithoutReturn),
+            "abandoned calls are loss: {self:#?}"
+        );
     }
 }
 
@@ -113,20 +129,30 @@ impl FunctionRow {
 
     /// Whether the function has this plain name.
     pub fn is_named(&self, function: &str) -> bool {
-        self.function.strip_prefix(function).is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
+        self.function
+            .strip_prefix(function)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
     }
 
     /// Fails unless every call returned, was abandoned, was never timed, or still runs.
     pub fn assert_adds_up(&self) {
         let known = self.returns + self.abandoned + self.untimed + self.in_flight;
-        assert_eq!(self.calls, known, "calls = returns + abandoned + untimed + in flight: {self:?}");
+        assert_eq!(
+            self.calls, known,
+            "calls = returns + abandoned + untimed + in flight: {self:?}"
+        );
     }
 }
 
 fn number_of(value: &Value, key: &str) -> u64 {
-    value[key].as_u64().unwrap_or_else(|| panic!("`{key}` is not a number in {value}"))
+    value[key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("`{key}` is not a number in {value}"))
 }
 
 fn text_of(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_else(|| panic!("`{key}` is not a text in {value}")).to_owned()
+    value[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("`{key}` is not a text in {value}"))
+        .to_owned()
 }

@@ -44,7 +44,11 @@ impl Target {
             .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
         let stdout = Output::of(child.stdout.take().expect("stdout is a pipe"));
         let stderr = Output::of(child.stderr.take().expect("stderr is a pipe"));
-        let target = Self { child, stdout, stderr };
+        let target = Self {
+            child,
+            stdout,
+            stderr,
+        };
         assert!(
             target.stdout.wait_for_line(READY.trim_end()).is_some(),
             "{command:?} did not get ready: {}",
@@ -58,10 +62,13 @@ impl Target {
         self.child.id()
     }
 
-    /// Lets it go one step further: programs wait once or, where they say so, several times.
+    /// Lets it go one step further: a program may wait several times.
     pub fn go(&mut self) {
         let stdin = self.child.stdin.as_mut().expect("stdin is a pipe until the end");
-        stdin.write_all(b"g").and_then(|()| stdin.flush()).expect("the program waits for its byte");
+        stdin
+            .write_all(b"g")
+            .and_then(|()| stdin.flush())
+            .expect("the program waits for its byte");
     }
 
     /// Waits for a line of its output.
@@ -71,9 +78,20 @@ impl Target {
             .unwrap_or_else(|| panic!("the program did not print `{prefix}`: {}", self.stdout.so_far()))
     }
 
-    /// Lets it go and waits for its end.
+    /// Where the program says that its function `name` is: its line `at NAME ADDRESS` on standard error.
+    pub fn address_of(&self, name: &str) -> u64 {
+        let prefix = format!("at {name} 0x");
+        let line = self.stderr.wait_for_line(&prefix).unwrap_or_default();
+        let digits = line
+            .strip_prefix(&prefix)
+            .expect("the program says where its functions are");
+        u64::from_str_radix(digits, 16).expect("an address is a hexadecimal number")
+    }
+
+    /// Lets it go, past every further wait too, and waits for its end.
     pub fn finish(mut self) -> Outcome {
         self.go();
+        drop(self.child.stdin.take());
         self.wait()
     }
 
@@ -117,7 +135,10 @@ impl Outcome {
 
     /// One number that the program counted itself.
     pub fn truth_of(&self, name: &str) -> u64 {
-        *self.truth().get(name).unwrap_or_else(|| panic!("the program states no truth of `{name}`: {self:?}"))
+        *self
+            .truth()
+            .get(name)
+            .unwrap_or_else(|| panic!("the program states no truth of `{name}`: {self:?}"))
     }
 
     /// Fails unless the program ended with `status`.
@@ -130,5 +151,8 @@ impl Outcome {
 
 /// The exit status as a shell shows it.
 pub fn code(status: ExitStatus) -> i32 {
-    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).expect("an ended process has a status")
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .expect("an ended process has a status")
 }

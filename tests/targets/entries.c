@@ -39,17 +39,16 @@ FUNCTION(loops_by_loop, "mov $3, %ecx\n 1: nopl 0(%rax)\n loop 1b\n lea 1(%rdi),
 FUNCTION(loops_to_third, "endbr64\n mov $3, %ecx\n 1: push %rdi\n pop %rax\n dec %ecx\n jne 1b\n inc %rax\n ret")
 FUNCTION(loops_through_table, "mov $3, %ecx\n 1: push %rdi\n pop %rax\n dec %ecx\n je 2f\n"
          " lea 1b(%rip), %rdx\n jmp *%rdx\n 2: inc %rax\n ret")
-FUNCTION(loops_from_cold, "mov $3, %ecx\n .globl loops_from_cold_inside\n loops_from_cold_inside: push %rdi\n pop %rax\n"
-         " jmp loops_from_cold.cold\n .globl loops_from_cold_out\n loops_from_cold_out: inc %rax\n ret")
+FUNCTION(loops_from_cold, "mov $3, %ecx\n .Lfrom_cold_inside: push %rdi\n pop %rax\n"
+         " jmp loops_from_cold.cold\n .Lfrom_cold_out: inc %rax\n ret")
 FUNCTION(loops_to_first, "nopl 0(%rax)\n test %rsi, %rsi\n jne 1f\n mov %rdi, %rax\n inc %rax\n ret\n"
          " 1: xor %esi, %esi\n inc %rdi\n mov %rdi, %rax\n ret")
 __asm__(".section .text.unlikely\n.globl loops_from_cold.cold\n.type loops_from_cold.cold, @function\n"
-        "loops_from_cold.cold:\n dec %ecx\n jne loops_from_cold_inside\n jmp loops_from_cold_out\n"
+        "loops_from_cold.cold:\n dec %ecx\n jne .Lfrom_cold_inside\n jmp .Lfrom_cold_out\n"
         ".size loops_from_cold.cold, . - loops_from_cold.cold\n.text\n");
 
 long addend = 1;
 
-/* Starts with the carry flag clear, as the condition of `first_jcc` needs some state. */
 static const struct {
     const char *name;
     long (*function)(long);

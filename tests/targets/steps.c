@@ -19,8 +19,13 @@ PROBED long half(long times)
     return sum;
 }
 
-int main(void)
+/* With an argument, says on standard error where its functions are. */
+int main(int argc, char **argv)
 {
+    (void)argv;
+    if (argc > 1) {
+        fprintf(stderr, "at work %#lx\nat optimized %#lx\n", (unsigned long)work, (unsigned long)optimized);
+    }
     ready();
     printf("first %ld\n", half(1000));
     fflush(stdout);

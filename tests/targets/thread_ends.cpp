@@ -26,6 +26,9 @@ PROBED long exit_deep(long depth)
     if (depth == 0) {
         pthread_exit(reinterpret_cast<void *>(42));
     }
+    if (depth < 0) {
+        return 0;
+    }
     return KEEP(exit_deep(depth - 1)) + 1;
 }
 
