@@ -1,0 +1,148 @@
+//! The command line, as far as it needs neither root nor a kernel.
+#![expect(
+    unused_crate_dependencies,
+    reason = "the harness uses them, in the library of this package"
+)]
+#![expect(
+    clippy::expect_used,
+    reason = "a panic is how a helper of tests says that the test failed"
+)]
+
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::{Command, Output};
+
+use tests::profiler::binary;
+
+fn ebpf_prof(arguments: &[&str]) -> Output {
+    Command::new(binary())
+        .args(arguments)
+        .output()
+        .expect("the profiler can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Fails unless the arguments are refused as a wrong use that is named on standard error.
+fn assert_usage_error(arguments: &[&str], named: &str) {
+    let output = ebpf_prof(arguments);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    assert!(
+        stderr.contains(named),
+        "{arguments:?}: `{named}` is not named: {stderr}"
+    );
+    assert!(
+        output.stdout.is_empty(),
+        "{arguments:?}: {}",
+        text(&output.stdout)
+    );
+}
+
+/// Check that wrong uses have the status 2 and name what is wrong.
+#[test]
+fn wrong_uses_exit_with_2_and_name_what_is_wrong() {
+    for (arguments, named) in [
+        (&["attach", "-p", "1", "--nonsense"][..], "--nonsense"),
+        (&["attach"], "-p"),
+        (&["attach", "-p", "abc"], "abc"),
+        (&["attach", "-p", "0"], "0"),
+        (&["attach", "-p", "1", "--ring-size", "banana"], "banana"),
+        (&["attach", "-p", "1", "--max-map-memory", "12Q"], "12Q"),
+        (&["attach", "-p", "1", "--returns", "maybe"], "maybe"),
+        (&["attach", "-p", "1", "--attach-mode", "magic"], "magic"),
+        (&["attach", "-p", "1", "--recording", "stone"], "stone"),
+        (&["attach", "-p", "1", "--duration", "soon"], "soon"),
+        (&["attach", "-p", "1", "--max-overhead", "much"], "much"),
+        (&["attach", "-p", "1", "--sort", "beauty"], "beauty"),
+        (&["attach", "-p", "1", "--top", "-1"], "-1"),
+        (&["attach", "-p", "1", "--function", "/(/"], "/(/"),
+        (&["run"], "COMMAND"),
+        (&["frobnicate"], "frobnicate"),
+    ] {
+        assert_usage_error(arguments, named);
+    }
+}
+
+/// Check that the tool without arguments shows how it is used.
+#[test]
+fn no_arguments_show_the_usage_and_exit_with_2() {
+    let output = ebpf_prof(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Usage"), "{}", text(&output.stderr));
+}
+
+/// Check that every option that the documentation names is in the help.
+#[test]
+fn the_help_names_every_option() {
+    let help = text(&ebpf_prof(&["attach", "--help"]).stdout);
+    for option in [
+        "--function",
+        "--exclude",
+        "--object",
+        "--focus",
+        "--dry-run",
+        "--attach-mode",
+        "--returns",
+        "--recording",
+        "--output",
+        "--ring-size",
+        "--max-map-memory",
+        "--max-overhead",
+        "--duration",
+        "--interval",
+        "--sort",
+        "--top",
+        "--no-color",
+        "--log-level",
+        "--fail-on-loss",
+    ] {
+        assert!(help.contains(option), "{option} is missing: {help}");
+    }
+    for arguments in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["doctor", "--help"],
+        &["--version"],
+    ] {
+        let output = ebpf_prof(arguments);
+        assert!(
+            output.status.success() && !output.stdout.is_empty(),
+            "{arguments:?}"
+        );
+    }
+}
+
+/// Check that who is not root is told which rights are missing, in one line.
+#[test]
+fn who_is_not_root_is_told_which_rights_are_missing() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("the folder is ours");
+    let copy = folder.path().join("ebpf-prof");
+    std::fs::copy(binary(), &copy).expect("the profiler can be copied");
+    let is_root = folder.path().metadata().expect("the folder is there").uid() == 0;
+    let mut command = if is_root {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&copy);
+        command
+    } else {
+        Command::new(&copy)
+    };
+    // The shell is a process of the same user: only the rights to probe are missing.
+    let output = command
+        .args(["run", "--", "/bin/sh", "-c", "exit 3"])
+        .current_dir("/")
+        .output();
+    let output = output.expect("the profiler can be started");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "one line: {stderr}");
+    assert!(
+        stderr.contains("CAP_BPF") && stderr.contains("CAP_PERFMON"),
+        "{stderr}"
+    );
+}
