@@ -31,7 +31,11 @@ fn function_session(ctx: ProbeContext) -> u32 {
     if registers.ip() == site {
         return enter(cookie(ctx.as_ptr()), registers.frame_at_site()) as u32;
     }
-    leave(cookie(ctx.as_ptr()), registers.frame_after_return());
+    // Armed at the entry, so that it belongs to a call that counted, whatever became of its link since.
+    let cookie = cookie(ctx.as_ptr());
+    if let Some(flags) = filter::flags(cookie) {
+        leave(cookie, flags, registers.frame_after_return());
+    }
     0
 }
 
@@ -46,7 +50,10 @@ fn function_entry(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 fn function_return(ctx: RetProbeContext) -> u32 {
     let registers = Registers::of(&ProbeContext::new(ctx.as_ptr()));
-    leave(cookie(ctx.as_ptr()), registers.frame_after_return());
+    let cookie = cookie(ctx.as_ptr());
+    if let Some(flags) = filter::wanted(cookie) {
+        leave(cookie, flags, registers.frame_after_return());
+    }
     0
 }
 
@@ -55,8 +62,10 @@ fn function_return(ctx: RetProbeContext) -> u32 {
 fn function_exit(ctx: ProbeContext) -> u32 {
     let cookie = cookie(ctx.as_ptr());
     let registers = Registers::of(&ctx);
-    if cookie.condition.is_none_or(|code| registers.condition_holds(code)) {
-        leave(cookie, registers.frame_at_site());
+    if let Some(flags) = filter::wanted(cookie)
+        && cookie.condition.is_none_or(|code| registers.condition_holds(code))
+    {
+        leave(cookie, flags, registers.frame_at_site());
     }
     0
 }
@@ -118,11 +127,11 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
 }
 
 #[inline(always)]
-fn leave(cookie: Cookie, sp: u64) {
+fn leave(cookie: Cookie, flags: u32, sp: u64) {
     let end_ns = now();
     let function = cookie.function.0;
     let Some((stack, frame, depth)) = close(sp, function) else {
-        if maps::focus() == 0 {
+        if maps::focus() == 0 && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
         }
         return;
@@ -130,7 +139,7 @@ fn leave(cookie: Cookie, sp: u64) {
     let duration_ns = end_ns.saturating_sub(frame.start_ns);
     stack.charge_parent(duration_ns);
     stats::returned(function, duration_ns, duration_ns.saturating_sub(frame.child_ns));
-    if records(function) {
+    if flags & function_flags::EVENTS != 0 {
         emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
     }
 }
@@ -140,10 +149,4 @@ fn close(sp: u64, function: u32) -> Option<(Stack, Frame, u32)> {
     let stack = Stack::current()?;
     let (frame, depth) = stack.close(sp, function)?;
     Some((stack, frame, depth))
-}
-
-#[inline(always)]
-fn records(function: u32) -> bool {
-    // SAFETY: an aligned `u32` of the map.
-    maps::FUNCTIONS.get(function).is_some_and(|flags| flags & function_flags::EVENTS != 0)
 }

@@ -3,6 +3,8 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use aya::util::KernelVersion;
+
 use super::AttachMode;
 use super::calibrate::{self, OwnFunction};
 use super::error::KernelError;
@@ -102,4 +104,18 @@ pub fn choose_mode(wanted: Option<AttachMode>) -> Result<AttachMode, KernelError
     }
     let mode = AttachMode::ALL.into_iter().find(|mode| try_mode(*mode).is_ok());
     mode.ok_or(KernelError::Unsupported)
+}
+
+/// Whether the kernel has CVE-2025-21834: the `uretprobe` system call under seccomp. 6.11–6.12.13 and 6.13–6.13.2.
+pub fn has_return_probe_defect() -> bool {
+    let Ok(version) = KernelVersion::current() else { return false };
+    let within = |from: (u8, u8, u16), to: (u8, u8, u16)| {
+        version >= KernelVersion::new(from.0, from.1, from.2) && version < KernelVersion::new(to.0, to.1, to.2)
+    };
+    within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
+}
+
+/// Whether the helper `bpf_loop` is there (5.17).
+pub fn has_loop() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
 }

@@ -12,6 +12,7 @@ use profiler_common::stats::FunctionStats;
 use thiserror::Error;
 
 use super::AttachMode;
+use super::capability::has_loop;
 use super::btf::{KernelOffsets, kernel_offsets};
 use super::error::KernelError;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
@@ -218,7 +219,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         xol_area_vaddr: offsets.xol_area_vaddr,
         task_tgid: offsets.task_tgid,
         task_pid: offsets.task_pid,
-        has_loop: aya::util::KernelVersion::current().is_ok_and(|version| version >= aya::util::KernelVersion::new(5, 17, 0)).into(),
+        has_loop: has_loop().into(),
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     EbpfLoader::new()

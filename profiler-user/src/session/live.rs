@@ -28,6 +28,8 @@ use crate::resolve::Threads;
 use crate::target::command::RunningCommand;
 use crate::target::process::Process;
 
+/// How often the governor looks at the cost.
+const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
 
@@ -155,7 +157,8 @@ struct EventLoop {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    interval: Interval,
+    refresh: Interval,
+    observe: Interval,
     deadline: Option<tokio::time::Instant>,
     ends: Vec<AsyncFd<OwnedFd>>,
     /// The command, if one was started.
@@ -167,13 +170,17 @@ impl EventLoop {
         let handler = |kind| {
             signal(kind).map_err(|source| SessionError::System { what: "handle a signal", source })
         };
-        let mut interval = tokio::time::interval(settings.display.interval);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every = |period| {
+            let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
         Ok(Self {
             interrupt: handler(SignalKind::interrupt())?,
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
-            interval,
+            refresh: every(settings.display.interval),
+            observe: every(OBSERVE_EVERY),
             deadline: settings.duration.map(|duration| tokio::time::Instant::now() + duration),
             ends: ends.into_iter().map(watched).collect::<Result<_, _>>()?,
             command: match target {
@@ -220,12 +227,10 @@ impl EventLoop {
                         }
                     }
                 },
-                _ = self.interval.tick() => {
-                    state.observe()?;
-                    if display.is_live() {
-                        let summary = state.summary();
-                        display.refresh(&summary)?;
-                    }
+                _ = self.observe.tick() => state.observe()?,
+                _ = self.refresh.tick(), if display.is_live() => {
+                    let summary = state.summary();
+                    display.refresh(&summary)?;
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use crate::cli::config::{SelectionConfig, SessionConfig, SiteChoice};
-use crate::kernel::capability::Capabilities;
+use crate::kernel::capability::{self, Capabilities};
 use crate::object::ObjectFile;
 use crate::probe::plan::{Plan, Price, Returns, ReturnsChoice, Site};
 use crate::probe::planner::{self, MappedObject};
@@ -72,7 +72,7 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
         }
     }
     let (objects, mut mapped_by) = open_objects(files)?;
-    let facts = ProcessFacts { seccomp, return_probe_defect: has_return_probe_defect(), ..ProcessFacts::default() };
+    let facts = ProcessFacts { seccomp, return_probe_defect: capability::has_return_probe_defect(), ..ProcessFacts::default() };
     let mut plan = planner::plan(&objects, &request, &facts)?;
     if config.probing.site == SiteChoice::Entry {
         probe_entries(&mut plan);
@@ -140,16 +140,6 @@ fn open_objects(files: BTreeMap<FileId, (MappedFile, Vec<u32>)>) -> Result<(Vec<
     }
     objects.sort_by_key(|object| !object.is_main);
     Ok((objects, mapped_by))
-}
-
-/// CVE-2025-21834: the `uretprobe` system call under seccomp. 6.11–6.12.13 and 6.13–6.13.2.
-fn has_return_probe_defect() -> bool {
-    use aya::util::KernelVersion;
-    let Ok(version) = KernelVersion::current() else { return false };
-    let within = |from: (u8, u8, u16), to: (u8, u8, u16)| {
-        version >= KernelVersion::new(from.0, from.1, from.2) && version < KernelVersion::new(to.0, to.1, to.2)
-    };
-    within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
 }
 
 fn probe_entries(plan: &mut Plan) {
