@@ -4,6 +4,7 @@ mod analysis;
 mod body;
 mod callees;
 mod parallel;
+mod part;
 pub mod pattern;
 pub mod plan;
 pub mod planner;
@@ -11,4 +12,8 @@ pub mod returns;
 pub mod selection;
 pub mod site;
 mod tables;
+#[cfg(test)]
+mod test_code;
+#[cfg(test)]
+mod tests;
 mod x86;

@@ -346,3 +346,7 @@ fn describe(object: &MappedObject, selected: &Selected, entry: Site, returns: Re
         named: selected.named,
     }
 }
+
+#[cfg(test)]
+#[path = "planner_tests.rs"]
+pub(crate) mod tests;

@@ -91,10 +91,8 @@ fn automatic(facts: &ProcessFacts, case: &Case<'_>) -> Returns {
     }
     let reason = if has(Evidence::Unwinding) {
         ExitSitesReason::Unwinding
-    } else if has(Evidence::StackSwitch) {
-        ExitSitesReason::StackSwitch
     } else {
-        ExitSitesReason::Cancellation
+        ExitSitesReason::StackSwitch
     };
     exit_sites(case, reason)
 }
