@@ -230,7 +230,7 @@ impl ObjectFile {
             let mut bytes = Vec::new();
             bytes
                 .try_reserve_exact(segment.size as usize)
-                .map_err(|_| malformed())?;
+                .map_err(|_out_of_memory| malformed())?;
             bytes.resize(segment.size as usize, 0);
             self.source
                 .read_at(segment.offset, &mut bytes)

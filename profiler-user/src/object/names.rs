@@ -91,10 +91,10 @@ impl<'a> SymbolName<'a> {
 /// The name as C++ or Rust writes it; any other name as it is.
 pub fn demangle(raw: &str) -> Cow<'_, str> {
     let (mangled, suffix) = split_suffix(raw);
-    if mangled.starts_with("_R") || is_legacy_rust(mangled) {
-        if let Ok(name) = rustc_demangle::try_demangle(mangled) {
-            return Cow::Owned(format!("{name:#}{}", shown_suffix(suffix)));
-        }
+    if (mangled.starts_with("_R") || is_legacy_rust(mangled))
+        && let Ok(name) = rustc_demangle::try_demangle(mangled)
+    {
+        return Cow::Owned(format!("{name:#}{}", shown_suffix(suffix)));
     }
     if !mangled.starts_with("_Z") {
         return Cow::Borrowed(raw);

@@ -42,6 +42,10 @@ pub(super) struct Exit {
 }
 
 /// What a function does.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for on its own"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Body {
     /// Sorted by address.
@@ -132,6 +136,10 @@ pub(super) fn follow<S: Surroundings>(around: &S, start: u64, end: u64) -> Body 
 }
 
 /// `mov rsp, …` other than from the frame pointer, `xchg rsp`, `pop rsp`.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the instruction set has thousands of codes"
+)]
 fn replaces_stack(instruction: &Instruction) -> bool {
     match instruction.code() {
         Code::Mov_r64_rm64 | Code::Mov_rm64_r64 => {
@@ -145,7 +153,7 @@ fn replaces_stack(instruction: &Instruction) -> bool {
     }
 }
 
-impl<'a, S: Surroundings> Walk<'a, S> {
+impl<S: Surroundings> Walk<'_, S> {
     fn add_part(&mut self, start: u64, end: u64) {
         match self.around.code(start, end) {
             Some(bytes) if end - start <= MAX_SIZE => {
@@ -285,6 +293,10 @@ impl<'a, S: Surroundings> Walk<'a, S> {
         self.body.exits.push(exit_at(instruction, encoded, condition));
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other sixteen are what the processor counts"
+    )]
     fn jump(&mut self, instruction: &Instruction, encoded: &[u8]) {
         let target = instruction.near_branch_target();
         if self.owns(target) {

@@ -54,7 +54,7 @@ pub(crate) fn plan_alone(file: ObjectFile) {
             returns,
             ..Request::default()
         };
-        let _plan = plan(std::slice::from_ref(&object), &request, &ProcessFacts::default());
+        let _plan = plan(std::slice::from_ref(&object), &request, ProcessFacts::default());
     }
 }
 
@@ -111,7 +111,7 @@ fn sites_of_whole_libraries_are_sound_and_cheap() {
             returns: ReturnsChoice::Sites,
             ..Request::default()
         };
-        let plan = plan(std::slice::from_ref(&object), &request, &ProcessFacts::default()).unwrap();
+        let plan = plan(std::slice::from_ref(&object), &request, ProcessFacts::default()).unwrap();
         check_sites(&object, &plan);
         let cheap = plan
             .functions
@@ -150,7 +150,7 @@ fn allocators_get_return_probes_even_among_exceptions() {
         "qsort",
         "strlen",
     ]);
-    let planned = plan(&objects, &asked, &ProcessFacts::default()).unwrap();
+    let planned = plan(&objects, &asked, ProcessFacts::default()).unwrap();
     for name in ["malloc", "calloc", "strtol"] {
         assert_eq!(
             returns_of(&planned, name),
@@ -183,38 +183,38 @@ fn allocators_get_return_probes_even_among_exceptions() {
         returns: ReturnsChoice::ReturnProbe,
         ..request(&["malloc"])
     };
-    let planned = plan(&objects, &asked, &facts).unwrap();
+    let planned = plan(&objects, &asked, facts).unwrap();
     assert!(matches!(
         returns_of(&planned, "malloc"),
         Returns::ExitSites(_, ExitSitesReason::Seccomp)
     ));
 }
 
+/// A program with a function of each kind.
+const PROGRAM: &str = r#"
+#include <cstdlib>
+#include <cstring>
+#define KEEP extern "C" __attribute__((noinline, noclone, noipa))
+KEEP int leaf(int n) { return n * 3; }
+KEEP int calls_leaf(int n) { return leaf(n) + 1; }
+KEEP int calls_strlen(const char *text) { return std::strlen(text) + 1; }
+KEEP int throws(int n) { if (n > 5) throw n; return n; }
+KEEP int calls_throwing(int n) { return throws(n) + 1; }
+KEEP int calls_pointer(int (*f)(int)) { return f(1) + 1; }
+KEEP int pings(int n);
+KEEP int pongs(int n) { return n ? pings(n - 1) + 1 : 0; }
+KEEP int pings(int n) { return n ? pongs(n - 1) + 1 : 0; }
+KEEP void ends() { for (;;) { } }
+int main(int n, char **a) {
+    return calls_leaf(n) + calls_strlen(a[0]) + calls_throwing(n) + calls_pointer(leaf) + pings(n);
+}"#;
+
 /// Check a small program: what is a leaf, what calls only leaves, what throws, what never returns.
 #[test]
 fn returns_are_planned_by_what_a_function_calls() {
-    let source = r"
-        #include <cstdlib>
-        #include <cstring>
-        #define KEEP extern C __attribute__((noinline, noclone, noipa))
-        #define C
-        KEEP int leaf(int n) { return n * 3; }
-        KEEP int calls_leaf(int n) { return leaf(n) + 1; }
-        KEEP int calls_strlen(const char *text) { return std::strlen(text) + 1; }
-        KEEP int throws(int n) { if (n > 5) throw n; return n; }
-        KEEP int calls_throwing(int n) { return throws(n) + 1; }
-        KEEP int calls_pointer(int (*f)(int)) { return f(1) + 1; }
-        KEEP int pings(int n);
-        KEEP int pongs(int n) { return n ? pings(n - 1) + 1 : 0; }
-        KEEP int pings(int n) { return n ? pongs(n - 1) + 1 : 0; }
-        KEEP void ends() { for (;;) { } }
-        int main(int n, char **a) {
-            return calls_leaf(n) + calls_strlen(a[0]) + calls_throwing(n) + calls_pointer(leaf) + pings(n);
-        }"
-    .replace("extern C", "extern \"C\"");
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("program.cc"), folder.path().join("program"));
-    std::fs::write(&input, source).unwrap();
+    std::fs::write(&input, PROGRAM).unwrap();
     let built = std::process::Command::new("c++")
         .args(["-O2", "-w"])
         .arg(&input)
@@ -225,7 +225,7 @@ fn returns_are_planned_by_what_a_function_calls() {
         return;
     }
     let objects = [mapped(&output, true).unwrap()];
-    let planned = plan(&objects, &Request::default(), &ProcessFacts::default()).unwrap();
+    let planned = plan(&objects, &Request::default(), ProcessFacts::default()).unwrap();
     check_sites(&objects[0], &planned);
     let probe = |name| match returns_of(&planned, name) {
         Returns::ReturnProbe(reason) => Some(*reason),
@@ -262,7 +262,7 @@ fn returns_are_planned_by_what_a_function_calls() {
 /// Check that the numbers of functions are their places, and that focus and names are told.
 #[test]
 fn a_plan_says_what_was_named_and_what_is_focus() {
-    let (Some(libc), Some(libm)) = (library("libc.so.6", false), library("libm.so.6", true)) else {
+    let (Some(libc), Some(mathematics)) = (library("libc.so.6", false), library("libm.so.6", true)) else {
         return;
     };
     let asked = Request {
@@ -270,7 +270,7 @@ fn a_plan_says_what_was_named_and_what_is_focus() {
         exclude: request(&["c*f"]).functions,
         ..request(&["c*", "libc:qsort"])
     };
-    let planned = plan(&[libm, libc], &asked, &ProcessFacts::default()).unwrap();
+    let planned = plan(&[mathematics, libc], &asked, ProcessFacts::default()).unwrap();
     assert!(
         planned
             .functions
@@ -306,7 +306,7 @@ fn a_pattern_without_matches_names_the_nearest() {
     let error = plan(
         std::slice::from_ref(&libc),
         &request(&["mallok"]),
-        &ProcessFacts::default(),
+        ProcessFacts::default(),
     )
     .unwrap_err();
     let PlanError::NothingMatched { pattern, nearest } = &error else {
@@ -324,7 +324,7 @@ fn a_pattern_without_matches_names_the_nearest() {
         "{error}"
     );
     // A wildcard that names no object is tried everywhere when the program has no match.
-    let planned = plan(&[libc], &request(&["mallo*"]), &ProcessFacts::default()).unwrap();
+    let planned = plan(&[libc], &request(&["mallo*"]), ProcessFacts::default()).unwrap();
     assert!(
         planned
             .functions

@@ -79,6 +79,10 @@ enum Source {
 }
 
 /// What the jump's address was loaded with.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the instruction set has thousands of codes"
+)]
 fn load_of(jump: &Instruction, before: &[Instruction]) -> Source {
     if jump.op0_kind() == OpKind::Memory {
         return load(jump, 8, Entries::Addresses);
