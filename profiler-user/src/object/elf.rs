@@ -15,6 +15,9 @@ use super::{Facts, Machine, ObjectError, Segments, frames};
 type Header = elf::FileHeader64<Endianness>;
 type Section = elf::SectionHeader64<Endianness>;
 
+/// Linkers make a handful of each type; a damaged file must not be read a thousand times over.
+const MAX_SECTIONS: usize = 32;
+
 /// Linkers make three; a damaged file must not make every look-up slow.
 const MAX_STUB_SECTIONS: usize = 8;
 
@@ -180,7 +183,11 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     fn read_symbols(&self, arena: &mut Arena, evidences: &mut Evidences) -> Result<Vec<Symbol>, ObjectError> {
         let system_library = evidence::is_system_library(self.name);
         let mut found = Vec::new();
-        for section in self.of_type(elf::SHT_SYMTAB).chain(self.of_type(elf::SHT_DYNSYM)) {
+        for section in self
+            .of_type(elf::SHT_SYMTAB)
+            .take(1)
+            .chain(self.of_type(elf::SHT_DYNSYM).take(1))
+        {
             let (symbols, strings) = self.symbol_table(section)?;
             for symbol in symbols {
                 // A name that cannot be read names nothing; the other symbols are none the worse for it.
@@ -226,7 +233,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
             Some(section) => self.symbol_table(section)?,
             None => (&[][..], StringTable::default()),
         };
-        for section in self.of_type(elf::SHT_RELA) {
+        for section in self.of_type(elf::SHT_RELA).take(MAX_SECTIONS) {
             let relocations: &[elf::Rela64<Endianness>] = section
                 .data_as_array(self.endian, self.data)
                 .map_err(self.damaged("relocations"))?;
@@ -288,7 +295,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     }
 
     fn build_id(&self) -> Option<Vec<u8>> {
-        for section in self.of_type(elf::SHT_NOTE) {
+        for section in self.of_type(elf::SHT_NOTE).take(MAX_SECTIONS) {
             let mut notes = section.notes(self.endian, self.data).ok()??;
             while let Ok(Some(note)) = notes.next() {
                 if note.name() == elf::ELF_NOTE_GNU && note.n_type(self.endian) == elf::NT_GNU_BUILD_ID {
