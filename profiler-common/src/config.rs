@@ -33,6 +33,6 @@ pub struct KernelConfig {
     pub task_tgid: u32,
     /// Offset of `pid` (the thread's id) in `task_struct`.
     pub task_pid: u32,
-    /// 1 = the stack pointer, and not the return address, tells a tail call (the offsets above are unknown).
-    pub reserved: u32,
+    /// 1 = the kernel has the helper `bpf_loop` (5.17+).
+    pub has_loop: u32,
 }

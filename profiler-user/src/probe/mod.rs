@@ -1,3 +1,14 @@
 //! From patterns to probes: what to probe ([`selection`]), where exactly ([`site`]), how its returns are seen
-//! ([`returns`]), and all of it together ([`plan`]).
+//! ([`returns`]), and all of it together ([`plan`], made by [`planner`]).
+mod analysis;
+mod body;
+mod callees;
+mod parallel;
+pub mod pattern;
 pub mod plan;
+pub mod planner;
+pub mod returns;
+pub mod selection;
+pub mod site;
+mod tables;
+mod x86;

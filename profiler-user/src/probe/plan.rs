@@ -74,6 +74,8 @@ pub enum ExitSitesReason {
     Seccomp,
     /// The process cancels threads, which unwinds frames that have clean-ups.
     Cancellation,
+    /// The function keeps or judges its own return address (`setjmp`, `dlsym`), or returns twice (`vfork`).
+    ReturnAddress,
     /// `--returns sites`.
     Forced,
 }
@@ -91,6 +93,10 @@ pub enum EntryOnlyReason {
     NeverReturns,
     /// Exits are not decoded on this architecture.
     Architecture,
+    /// The kernel takes no breakpoint on one of its exits.
+    Refused,
+    /// It starts without a return address at the stack pointer (`_start`, lazy binding), or replaces it.
+    ForeignStack,
     /// `--returns none`.
     Forced,
 }

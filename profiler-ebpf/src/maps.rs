@@ -1,0 +1,157 @@
+//! The maps, and the session's settings. User space sets the sizes before it loads the programs.
+use core::ffi::c_void;
+use core::ptr::{NonNull, from_ref, null_mut};
+
+use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE};
+use aya_ebpf::btf_maps::Array;
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_get};
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::RingBuf;
+use profiler_common::config::KernelConfig;
+use profiler_common::loss::{LOSS_REASONS, LossReason};
+use profiler_common::stats::FunctionStats;
+
+use crate::atomic;
+use crate::stack::ThreadState;
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+/// The session's settings.
+#[unsafe(no_mangle)]
+static CONFIG: KernelConfig = KernelConfig {
+    function_count: 0,
+    bucket_count: 0,
+    resolution: 0,
+    focus: 0,
+    wake_bytes: 0,
+    task_mm: 0,
+    mm_xol_area: 0,
+    xol_area_vaddr: 0,
+    task_tgid: 0,
+    task_pid: 0,
+    has_loop: 0,
+};
+
+/// Flags per function ([`profiler_common::stats::function_flags`]).
+#[btf_map]
+pub(crate) static FUNCTIONS: Array<u32, 1, MMAPABLE> = Array::new();
+
+/// `cpus × functions` counters.
+#[btf_map]
+static STATS: Array<FunctionStats, 1, MMAPABLE> = Array::new();
+
+/// `cpus × functions × buckets` counters of 32 bits, two to an element.
+#[btf_map]
+static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// `cpus × reasons` counters.
+#[btf_map]
+static LOSS: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// Calls and returns.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// What happens to threads and processes: a flood of calls must not starve it.
+#[map]
+pub(crate) static PROCESS_EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+
+/// The shadow stacks. The kernel frees a thread's with the thread.
+#[btf_map]
+static THREADS: TaskStorage<ThreadState> = TaskStorage::new();
+
+/// A map of `BPF_MAP_TYPE_TASK_STORAGE`: aya-ebpf has none. The fields are what the loader reads from the BTF.
+#[repr(C)]
+struct TaskStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+// SAFETY: the fields are never dereferenced, the loader reads their types; the kernel synchronizes the map.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+}
+
+/// The session's settings, read so that the compiler cannot fold the zeros above into the program.
+#[inline(always)]
+pub(crate) fn config() -> KernelConfig {
+    // SAFETY: a valid, initialized static.
+    unsafe { core::ptr::read_volatile(&raw const CONFIG) }
+}
+
+macro_rules! config_field {
+    ($($name:ident: $type:ty),+ $(,)?) => {$(
+        /// One setting of the session.
+        #[inline(always)]
+        pub(crate) fn $name() -> $type {
+            // SAFETY: a valid, initialized static.
+            unsafe { core::ptr::read_volatile(&raw const CONFIG.$name) }
+        }
+    )+};
+}
+config_field!(function_count: u32, bucket_count: u32, resolution: u32, focus: u32, wake_bytes: u64, has_loop: u32);
+
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+/// The counters of a function on this CPU.
+#[inline(always)]
+pub(crate) fn stats(function: u32) -> Option<NonNull<FunctionStats>> {
+    NonNull::new(STATS.get_ptr_mut(cpu() * function_count() + function)?)
+}
+
+/// Adds one to a bucket of a function's histogram on this CPU.
+#[inline(always)]
+pub(crate) fn count_bucket(function: u32, bucket: u32) {
+    let index = (cpu() * function_count() + function) * bucket_count() + bucket;
+    let Some(pair) = HISTOGRAMS.get_ptr_mut(index >> 1) else { return };
+    // A half overflows after 4 × 10⁹ calls: the reader takes differences modulo 2^32, and reads more often than that.
+    let half = pair.cast::<u32>().wrapping_add((index & 1) as usize);
+    atomic::add32(half, 1);
+}
+
+/// Counts a loss.
+#[inline(always)]
+pub(crate) fn lose(reason: LossReason) {
+    if let Some(slot) = LOSS.get_ptr_mut(cpu() * LOSS_REASONS + reason as u32) {
+        atomic::add(slot, 1);
+    }
+}
+
+fn thread_with(flags: u64) -> Option<NonNull<ThreadState>> {
+    // SAFETY: the map is a task storage map, and the current task is always valid.
+    let state = unsafe {
+        bpf_task_storage_get(from_ref(&THREADS).cast_mut().cast(), bpf_get_current_task_btf().cast(), null_mut::<c_void>(), flags)
+    };
+    NonNull::new(state.cast())
+}
+
+/// The state of the current thread, if it has one.
+#[inline(always)]
+pub(crate) fn thread() -> Option<NonNull<ThreadState>> {
+    thread_with(0)
+}
+
+/// Gives the current thread a zeroed state. `None`: the kernel has no memory now.
+#[inline(always)]
+pub(crate) fn create_thread() -> Option<NonNull<ThreadState>> {
+    thread_with(BPF_LOCAL_STORAGE_GET_F_CREATE.into())
+}

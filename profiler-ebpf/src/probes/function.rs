@@ -1,0 +1,149 @@
+//! Entries, returns and exits of functions.
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::{uprobe, uretprobe};
+use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use profiler_common::cookie::{Cookie, Role};
+use profiler_common::event::FunctionEventKind;
+use profiler_common::loss::LossReason;
+use profiler_common::stats::function_flags;
+
+use super::registers::Registers;
+use crate::stack::{self, Frame, Stack};
+use crate::{emit, filter, maps, stats};
+
+/// What a session program answers at an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Arm the return probe.
+    Follow = 0,
+    /// No return probe for this call.
+    Ignore = 1,
+}
+
+/// Entry and return in one program (kernel 6.13+): at the entry the instruction pointer stands at the probe.
+#[uprobe]
+fn function_session(ctx: ProbeContext) -> u32 {
+    let registers = Registers::of(&ctx);
+    // SAFETY: the context is the one that the kernel passed.
+    let site = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
+    if registers.ip() == site {
+        return enter(cookie(ctx.as_ptr()), registers.frame_at_site()) as u32;
+    }
+    leave(cookie(ctx.as_ptr()), registers.frame_after_return());
+    0
+}
+
+/// Entry alone. A program that is not of a session must answer 0: 1 would take the breakpoint away.
+#[uprobe]
+fn function_entry(ctx: ProbeContext) -> u32 {
+    let _: Verdict = enter(cookie(ctx.as_ptr()), Registers::of(&ctx).frame_at_site());
+    0
+}
+
+/// Return through a return probe.
+#[uretprobe]
+fn function_return(ctx: RetProbeContext) -> u32 {
+    let registers = Registers::of(&ProbeContext::new(ctx.as_ptr()));
+    leave(cookie(ctx.as_ptr()), registers.frame_after_return());
+    0
+}
+
+/// A `ret`, or a jump that leaves the function.
+#[uprobe]
+fn function_exit(ctx: ProbeContext) -> u32 {
+    let cookie = cookie(ctx.as_ptr());
+    let registers = Registers::of(&ctx);
+    if cookie.condition.is_none_or(|code| registers.condition_holds(code)) {
+        leave(cookie, registers.frame_at_site());
+    }
+    0
+}
+
+#[inline(always)]
+fn cookie(ctx: *mut core::ffi::c_void) -> Cookie {
+    // SAFETY: the context is the one that the kernel passed.
+    Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx) })
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[inline(always)]
+fn enter(cookie: Cookie, sp: u64) -> Verdict {
+    let Some(flags) = filter::wanted(cookie) else { return Verdict::Ignore };
+    let opens_focus = flags & function_flags::FOCUS != 0;
+    let records = flags & function_flags::EVENTS != 0;
+    let timed = cookie.role != Role::EntryOnly;
+    let needs_focus = maps::focus() != 0 && !opens_focus;
+    let stack = if needs_focus {
+        Stack::current()
+    } else if timed || records {
+        Stack::current_or_new()
+    } else {
+        None
+    };
+    if let Some(stack) = stack {
+        stack.heal_before_entry(sp);
+    }
+    if needs_focus && stack.is_none_or(|stack| stack.focus() == 0) {
+        return Verdict::Ignore;
+    }
+    let function = cookie.function.0;
+    let Some(counters) = maps::stats(function) else { return Verdict::Ignore };
+    stats::called(counters);
+    let depth = stack.map_or(0, Stack::len);
+    let start_ns = if timed || records { now() } else { 0 };
+    let mut pushed = false;
+    if timed && let Some(stack) = stack {
+        let form = if cookie.role == Role::EntryWithReturnProbe { stack::RETURN_PROBE } else { 0 };
+        let focus = if opens_focus { stack::FOCUS } else { 0 };
+        pushed = stack.push(Frame { sp, start_ns, child_ns: 0, function, flags: form | focus });
+        if !pushed {
+            maps::lose(LossReason::StackTooDeep);
+        }
+    }
+    if records {
+        emit::function(FunctionEventKind::Call, start_ns, 0, function, depth);
+    }
+    if pushed {
+        return Verdict::Follow;
+    }
+    stats::untimed(counters);
+    Verdict::Ignore
+}
+
+#[inline(always)]
+fn leave(cookie: Cookie, sp: u64) {
+    let end_ns = now();
+    let function = cookie.function.0;
+    let Some((stack, frame, depth)) = close(sp, function) else {
+        if maps::focus() == 0 {
+            maps::lose(LossReason::ReturnWithoutEntry);
+        }
+        return;
+    };
+    let duration_ns = end_ns.saturating_sub(frame.start_ns);
+    stack.charge_parent(duration_ns);
+    stats::returned(function, duration_ns, duration_ns.saturating_sub(frame.child_ns));
+    if records(function) {
+        emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
+    }
+}
+
+#[inline(always)]
+fn close(sp: u64, function: u32) -> Option<(Stack, Frame, u32)> {
+    let stack = Stack::current()?;
+    let (frame, depth) = stack.close(sp, function)?;
+    Some((stack, frame, depth))
+}
+
+#[inline(always)]
+fn records(function: u32) -> bool {
+    // SAFETY: an aligned `u32` of the map.
+    maps::FUNCTIONS.get(function).is_some_and(|flags| flags & function_flags::EVENTS != 0)
+}

@@ -1,0 +1,4 @@
+//! The programs.
+mod function;
+mod process;
+mod registers;

@@ -1,0 +1,312 @@
+//! What was typed.
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
+use clap::{Parser, Subcommand};
+
+use super::parse::{self, Budget};
+use crate::probe::plan::ReturnsChoice;
+use crate::recorder::{RECORDERS, RecorderKind};
+use crate::ui::SortKey;
+
+/// Shows which functions an unmodified process calls, how often, and for how long.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ebpf-prof", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CommandArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo ebpf-prof attach -p 1234                          every function of the program, live
+  sudo ebpf-prof attach -p 1234 --function 'ns::*' --duration 10s
+  sudo ebpf-prof attach -p 1234 --function 'libc:malloc' --recording csv -o calls.csv
+  sudo ebpf-prof run --function 'parse_*' -- ./server --port 8080
+  sudo ebpf-prof attach -p 1234 --dry-run                what would be probed, where, and why so
+  ebpf-prof doctor                                       what this machine can do
+
+Exit status: 0 = done, 1 = failed, 2 = the command line was wrong.";
+
+const ATTACH_EXAMPLES: &str = "\
+Examples:
+  sudo ebpf-prof attach -p 1234
+  sudo ebpf-prof attach -p \"$(pidof -s nginx)\" --function 'ngx_http_*' --sort self
+  sudo ebpf-prof attach -p 12,34 --object libssl.so.3 --function '*' --duration 30s
+  sudo ebpf-prof attach -p 1234 --focus handle_request --recording csv -o - | head";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  sudo ebpf-prof run -- ./program --its-own option
+  sudo ebpf-prof run --function 'Parser::*' --recording csv -o calls.csv -- ./program
+  sudo ebpf-prof run --dry-run -- ./program";
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CommandArgs {
+    /// Profile processes that are running
+    #[command(after_help = ATTACH_EXAMPLES)]
+    Attach(AttachArgs),
+    /// Start a command and profile it from its first instruction
+    #[command(after_help = RUN_EXAMPLES, override_usage = "ebpf-prof run [OPTIONS] [--] COMMAND [ARGUMENT]...")]
+    Run(RunArgs),
+    /// Say what the kernel, the permissions and the build allow, and what is missing
+    Doctor,
+    /// Turn recorded events into records
+    #[command(hide = true)]
+    Replay(ReplayArgs),
+}
+
+/// `attach`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AttachArgs {
+    /// The processes, by id; several with commas, or with the option repeated
+    #[arg(
+        short, long = "pid", value_name = "PID[,PID...]", required = true, value_delimiter = ',',
+        value_parser = parse::pid, help_heading = TARGETING
+    )]
+    pub pids: Vec<u32>,
+    /// What `attach` and `run` have in common.
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// `run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// What `attach` and `run` have in common.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// The command and its arguments: all that follows is theirs
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", help_heading = TARGETING)]
+    pub command: Vec<OsString>,
+}
+
+/// `replay`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReplayArgs {
+    /// The recorded events
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The records and where they go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+const TARGETING: &str = "Targeting";
+const FUNCTIONS: &str = "Functions";
+const OUTPUT: &str = "Output";
+const LIMITS: &str = "Limits";
+
+/// What `attach` and `run` have in common.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SessionArgs {
+    /// Which functions.
+    #[command(flatten)]
+    pub functions: FunctionArgs,
+    /// The records and where they go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What is shown.
+    #[command(flatten)]
+    pub display: DisplayArgs,
+    /// What it may cost.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Which functions are probed, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = FUNCTIONS)]
+pub struct FunctionArgs {
+    /// Probe the functions of this name, glob, or `object:name`; may be repeated [default: every function of the
+    /// program itself]
+    #[arg(short, long = "function", value_name = "PATTERN")]
+    pub functions: Vec<String>,
+    /// Leave out the functions that match; may be repeated
+    #[arg(short = 'x', long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Look for functions in this executable or library, by file name, glob or path; may be repeated
+    #[arg(long = "object", value_name = "OBJECT")]
+    pub objects: Vec<String>,
+    /// Count and record only what is called, directly or not, by the functions that match; may be repeated
+    #[arg(long, alias = "focused-on", value_name = "PATTERN")]
+    pub focus: Vec<String>,
+    /// Print what would be probed, where and why so, and attach nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How probes are attached: the best that the kernel has, or this one
+    #[arg(long, value_name = "MODE", default_value = "auto", value_parser = attach_mode())]
+    pub attach_mode: AttachMode,
+    /// How returns are seen: return probes only where they cannot harm the target, or this way for every function
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = returns())]
+    pub returns: ReturnsChoice,
+}
+
+/// The records and where they go.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = OUTPUT)]
+pub struct OutputArgs {
+    /// Record every call and return in this format [default: count only]
+    #[arg(long, value_name = "FORMAT", value_parser = recording())]
+    pub recording: Option<&'static RecorderKind>,
+    /// Where records go, and `-` is standard output.
+    #[arg(short, long, value_name = "FILE", help = output_help())]
+    pub output: Option<PathBuf>,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = OUTPUT)]
+pub struct DisplayArgs {
+    /// Refresh the table this often
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse::duration)]
+    pub interval: Duration,
+    /// Sort the table by this column
+    #[arg(long, value_name = "COLUMN", default_value = SortKey::Total.name(), value_parser = sort_key())]
+    pub sort: SortKey,
+    /// Show this many functions; 0 = all
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub top: usize,
+    /// Do not use colours; the environment variable `NO_COLOR` says the same
+    #[arg(long)]
+    pub no_color: bool,
+    /// Print messages of this importance and above, on standard error
+    #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = log_level())]
+    pub log_level: log::LevelFilter,
+}
+
+/// What it may cost, and when it ends.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = LIMITS)]
+pub struct LimitArgs {
+    /// Stop after this time: 10s, 500ms, 2m [default: at the end of the target, or Ctrl-C]
+    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
+    pub duration: Option<Duration>,
+    /// Demote or detach the hottest probes when all of them cost more than this share of one core: a percentage, or
+    /// off [default: 25 for attach, off for run]
+    #[arg(long, value_name = "PERCENT", value_parser = parse::budget)]
+    pub max_overhead: Option<Budget>,
+    /// Memory for events on their way, rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse::size)]
+    pub ring_size: u64,
+    /// Memory for counters; histograms get coarser, then go, to stay below it
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse::size)]
+    pub max_map_memory: u64,
+    /// Exit with status 1 if anything was lost
+    #[arg(long)]
+    pub fail_on_loss: bool,
+}
+
+/// How probes are attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttachMode {
+    /// The best that the kernel has.
+    #[default]
+    Auto,
+    /// One session link for many functions: kernel 6.13 and later.
+    Session,
+    /// One link for many entries, one for many returns: kernel 6.6 and later.
+    Multi,
+    /// One perf event for each probe.
+    PerfEvent,
+}
+
+fn output_help() -> String {
+    let default =
+        |kind: &&'static RecorderKind| kind.default_file.map(|file| format!("{file} for {}", kind.name));
+    let defaults: Vec<_> = RECORDERS.iter().filter_map(default).collect();
+    format!(
+        "Where records go; - is standard output [default: {}]",
+        defaults.join(", ")
+    )
+}
+
+/// A parser of the values of a table: name, what help says of it, meaning.
+fn one_of<T: Clone + Send + Sync + 'static>(
+    values: impl IntoIterator<Item = (&'static str, &'static str, T)>,
+) -> impl clap::builder::TypedValueParser<Value = T> {
+    let values: Vec<_> = values.into_iter().collect();
+    let possible = values.iter().map(|(name, help, _)| match *help {
+        "" => PossibleValue::new(*name),
+        help => PossibleValue::new(*name).help(help),
+    });
+    PossibleValuesParser::new(possible.collect::<Vec<_>>()).try_map(move |typed| {
+        let found = values.iter().find(|(name, ..)| *name == typed);
+        found
+            .map(|(_, _, value)| value.clone())
+            .ok_or_else(|| format!("`{typed}` is not one of the values"))
+    })
+}
+
+fn attach_mode() -> impl clap::builder::TypedValueParser<Value = AttachMode> {
+    one_of([
+        ("auto", "the best that the kernel has", AttachMode::Auto),
+        (
+            "session",
+            "entry and return in one link (kernel 6.13)",
+            AttachMode::Session,
+        ),
+        (
+            "multi",
+            "many entries in one link, many returns in another (kernel 6.6)",
+            AttachMode::Multi,
+        ),
+        (
+            "perf-event",
+            "one perf event per probe: slow to attach and detach",
+            AttachMode::PerfEvent,
+        ),
+    ])
+}
+
+fn returns() -> impl clap::builder::TypedValueParser<Value = ReturnsChoice> {
+    one_of([
+        (
+            "auto",
+            "chosen for each function; --dry-run shows it",
+            ReturnsChoice::Auto,
+        ),
+        (
+            "uretprobe",
+            "return probes: they can crash a target that throws or switches stacks",
+            ReturnsChoice::ReturnProbe,
+        ),
+        (
+            "sites",
+            "probes on the functions' own exits: dearer, and harmless",
+            ReturnsChoice::Sites,
+        ),
+        (
+            "none",
+            "not at all: calls are counted, not timed",
+            ReturnsChoice::None,
+        ),
+    ])
+}
+
+fn recording() -> impl clap::builder::TypedValueParser<Value = &'static RecorderKind> {
+    one_of(RECORDERS.iter().map(|kind| (kind.name, kind.summary, *kind)))
+}
+
+fn sort_key() -> impl clap::builder::TypedValueParser<Value = SortKey> {
+    one_of(SortKey::ALL.map(|key| (key.name(), "", key)))
+}
+
+fn log_level() -> impl clap::builder::TypedValueParser<Value = log::LevelFilter> {
+    use log::LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
+    one_of([Off, Error, Warn, Info, Debug, Trace].map(|level| {
+        let name = match level {
+            Off => "off",
+            Error => "error",
+            Warn => "warn",
+            Info => "info",
+            Debug => "debug",
+            Trace => "trace",
+        };
+        (name, "", level)
+    }))
+}

@@ -1,0 +1,379 @@
+//! What is true: the command line, checked as a whole. Nothing behind this asks what an absent option means.
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::{
+    Args, AttachArgs, AttachMode, CommandArgs, DisplayArgs, FunctionArgs, LimitArgs, OutputArgs, ReplayArgs,
+    RunArgs, SessionArgs,
+};
+use super::error::ConfigError;
+pub use super::parse::Budget;
+use crate::probe::plan::ReturnsChoice;
+use crate::recorder::{Output, RECORDERS, RecorderKind};
+use crate::ui::{SortKey, Style};
+
+/// Share of one core that the probes of `attach` may cost, percent.
+const ATTACH_BUDGET: f64 = 25.0;
+/// The table is not refreshed more often.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+/// Sizes of the ring: one page at least; half the range of the kernel's number at most.
+const RING_SIZES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Profile running processes.
+    Attach(AttachConfig),
+    /// Start a command and profile it.
+    Run(RunConfig),
+    /// Say what the machine can do.
+    Doctor,
+    /// Turn recorded events into records.
+    Replay(ReplayConfig),
+}
+
+/// `attach`.
+#[derive(Clone, Debug)]
+pub struct AttachConfig {
+    /// The processes: at least one, each once, in the order typed.
+    pub pids: Vec<u32>,
+    /// The rest.
+    pub session: SessionConfig,
+}
+
+/// `run`.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// The program, as typed.
+    pub program: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// The rest.
+    pub session: SessionConfig,
+}
+
+/// `replay`.
+#[derive(Clone, Debug)]
+pub struct ReplayConfig {
+    /// The recorded events.
+    pub file: PathBuf,
+    /// What is made of them.
+    pub recording: RecordingConfig,
+}
+
+/// What `attach` and `run` have in common.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Whether anything is attached.
+    pub action: Action,
+    /// Which functions.
+    pub selection: SelectionConfig,
+    /// How they are probed.
+    pub probing: ProbingConfig,
+    /// The records; none = calls are counted, and no event is sent.
+    pub recording: Option<RecordingConfig>,
+    /// What is shown.
+    pub display: DisplayConfig,
+    /// What it may cost.
+    pub limits: LimitConfig,
+}
+
+/// Whether anything is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Attach and profile.
+    Profile,
+    /// Print the plan.
+    DryRun,
+}
+
+/// Which functions are probed. No `functions` = every function of the program itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SelectionConfig {
+    /// Patterns of functions to probe.
+    pub functions: Vec<String>,
+    /// Patterns of functions to leave out.
+    pub exclude: Vec<String>,
+    /// Files in which functions are looked for; none = as the patterns say.
+    pub objects: Vec<String>,
+    /// Patterns of functions that open a focus window; none = everything is in focus.
+    pub focus: Vec<String>,
+}
+
+/// How functions are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbingConfig {
+    /// How probes are attached.
+    pub attach_mode: AttachMode,
+    /// How returns are seen.
+    pub returns: ReturnsChoice,
+}
+
+/// Records and where they go.
+#[derive(Clone, Debug)]
+pub struct RecordingConfig {
+    /// The format.
+    pub kind: &'static RecorderKind,
+    /// Where they go.
+    pub output: Output,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct DisplayConfig {
+    /// Time between two tables.
+    pub interval: Duration,
+    /// By what the table is sorted.
+    pub sort: SortKey,
+    /// How many functions it has; none = all.
+    pub top: Option<usize>,
+    /// What the user wants of colours; [`crate::ui::terminal::style`] knows whether they are possible.
+    pub style: Style,
+    /// Whether standard output belongs to records: the table then goes to standard error, once, at the end.
+    pub stdout: StdoutUse,
+    /// Which messages are printed.
+    pub log_level: log::LevelFilter,
+}
+
+/// What standard output is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StdoutUse {
+    /// The table.
+    Table,
+    /// Records.
+    Records,
+}
+
+/// What a session may cost, and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitConfig {
+    /// How long it takes; none = until the target ends, or a signal.
+    pub duration: Option<Duration>,
+    /// What the probes may cost.
+    pub max_overhead: Budget,
+    /// Bytes of the ring: a power of two, and at least a page.
+    pub ring_bytes: u32,
+    /// Bytes for counters and histograms.
+    pub map_bytes: u64,
+    /// What a loss means.
+    pub on_loss: OnLoss,
+}
+
+/// What a loss means for the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLoss {
+    /// It is said, and that is all.
+    Report,
+    /// The program fails.
+    Fail,
+}
+
+impl TryFrom<Args> for Command {
+    type Error = ConfigError;
+
+    fn try_from(args: Args) -> Result<Self, ConfigError> {
+        match args.command {
+            CommandArgs::Attach(attach) => attach.try_into().map(Self::Attach),
+            CommandArgs::Run(run) => run.try_into().map(Self::Run),
+            CommandArgs::Doctor => Ok(Self::Doctor),
+            CommandArgs::Replay(replay) => replay.try_into().map(Self::Replay),
+        }
+    }
+}
+
+impl TryFrom<AttachArgs> for AttachConfig {
+    type Error = ConfigError;
+
+    fn try_from(AttachArgs { pids: typed, session }: AttachArgs) -> Result<Self, ConfigError> {
+        let own = std::process::id();
+        if typed.contains(&own) {
+            return Err(ConfigError::OwnPid { pid: own });
+        }
+        let mut pids = Vec::with_capacity(typed.len());
+        for pid in typed {
+            if !pids.contains(&pid) {
+                pids.push(pid);
+            }
+        }
+        Ok(Self {
+            pids,
+            session: SessionConfig::checked(session, Budget::Percent(ATTACH_BUDGET))?,
+        })
+    }
+}
+
+impl TryFrom<RunArgs> for RunConfig {
+    type Error = ConfigError;
+
+    fn try_from(RunArgs { session, command }: RunArgs) -> Result<Self, ConfigError> {
+        let mut words = command.into_iter();
+        let program = words
+            .next()
+            .filter(|program| !program.is_empty())
+            .ok_or(ConfigError::NoCommand)?;
+        let session = SessionConfig::checked(session, Budget::Unlimited)?;
+        Ok(Self {
+            program,
+            arguments: words.collect(),
+            session,
+        })
+    }
+}
+
+impl TryFrom<ReplayArgs> for ReplayConfig {
+    type Error = ConfigError;
+
+    fn try_from(ReplayArgs { file, output }: ReplayArgs) -> Result<Self, ConfigError> {
+        let screen = || RecordingConfig {
+            kind: RECORDERS[0],
+            output: RECORDERS[0].default_output(),
+        };
+        Ok(Self {
+            file,
+            recording: RecordingConfig::checked(output)?.unwrap_or_else(screen),
+        })
+    }
+}
+
+impl SessionConfig {
+    fn checked(args: SessionArgs, default_budget: Budget) -> Result<Self, ConfigError> {
+        let SessionArgs {
+            functions,
+            output,
+            display,
+            limits,
+        } = args;
+        let FunctionArgs {
+            functions,
+            exclude,
+            objects,
+            focus,
+            dry_run,
+            attach_mode,
+            returns,
+        } = functions;
+        let recording = RecordingConfig::checked(output)?;
+        let stdout = match &recording {
+            Some(RecordingConfig {
+                output: Output::Stdout,
+                ..
+            }) => StdoutUse::Records,
+            Some(_) | None => StdoutUse::Table,
+        };
+        Ok(Self {
+            action: if dry_run { Action::DryRun } else { Action::Profile },
+            selection: SelectionConfig {
+                functions,
+                exclude,
+                objects,
+                focus,
+            }
+            .checked()?,
+            probing: ProbingConfig { attach_mode, returns },
+            recording,
+            display: DisplayConfig::checked(display, stdout)?,
+            limits: LimitConfig::checked(limits, default_budget)?,
+        })
+    }
+}
+
+impl SelectionConfig {
+    fn checked(self) -> Result<Self, ConfigError> {
+        let Self {
+            functions,
+            exclude,
+            objects,
+            focus,
+        } = &self;
+        let options = [
+            ("--function", functions),
+            ("--exclude", exclude),
+            ("--object", objects),
+            ("--focus", focus),
+        ];
+        let is_empty = |pattern: &String| pattern.trim().is_empty();
+        let empty = options
+            .into_iter()
+            .find(|(_, patterns)| patterns.iter().any(is_empty));
+        let option = empty.map(|(option, _)| option);
+        option.map_or(Ok(self), |option| Err(ConfigError::EmptyPattern { option }))
+    }
+}
+
+impl RecordingConfig {
+    /// `--recording` alone has a default output; `-o FILE` alone tells the format by its extension.
+    fn checked(OutputArgs { recording, output }: OutputArgs) -> Result<Option<Self>, ConfigError> {
+        let Some(path) = output else {
+            return Ok(recording.map(|kind| Self {
+                kind,
+                output: kind.default_output(),
+            }));
+        };
+        let kind = recording.or_else(|| RecorderKind::by_extension(path.extension()?.to_str()?));
+        let stdout = path == Path::new("-");
+        match kind {
+            None => Err(ConfigError::UnknownFormat { output: path }),
+            Some(kind) if stdout => Ok(Some(Self {
+                kind,
+                output: Output::Stdout,
+            })),
+            Some(kind) if kind.default_file.is_none() => Err(ConfigError::ScreenToFile { output: path }),
+            Some(kind) => Ok(Some(Self {
+                kind,
+                output: Output::File(path),
+            })),
+        }
+    }
+}
+
+impl DisplayConfig {
+    fn checked(args: DisplayArgs, stdout: StdoutUse) -> Result<Self, ConfigError> {
+        let DisplayArgs {
+            interval,
+            sort,
+            top,
+            no_color,
+            log_level,
+        } = args;
+        if interval < SHORTEST_INTERVAL {
+            return Err(ConfigError::Interval);
+        }
+        let style = if no_color { Style::Plain } else { Style::Coloured };
+        Ok(Self {
+            interval,
+            sort,
+            top: (top > 0).then_some(top),
+            style,
+            stdout,
+            log_level,
+        })
+    }
+}
+
+impl LimitConfig {
+    fn checked(args: LimitArgs, default_budget: Budget) -> Result<Self, ConfigError> {
+        let LimitArgs {
+            duration,
+            max_overhead,
+            ring_size,
+            max_map_memory,
+            fail_on_loss,
+        } = args;
+        if !RING_SIZES.contains(&ring_size) {
+            return Err(ConfigError::RingSize { bytes: ring_size });
+        }
+        Ok(Self {
+            duration,
+            max_overhead: max_overhead.unwrap_or(default_budget),
+            // In range, as has just been checked.
+            ring_bytes: ring_size.next_power_of_two() as u32,
+            map_bytes: max_map_memory,
+            on_loss: if fail_on_loss {
+                OnLoss::Fail
+            } else {
+                OnLoss::Report
+            },
+        })
+    }
+}

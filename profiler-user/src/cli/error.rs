@@ -1,0 +1,53 @@
+//! What is wrong with a command line as a whole: one line that names the thing and the next step.
+use std::path::{Path, PathBuf};
+
+use crate::recorder::RECORDERS;
+
+/// What is wrong with a command line whose words are right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The profiler cannot profile itself.
+    #[error("process {pid} is ebpf-prof itself: give the id of another process to `--pid`")]
+    OwnPid {
+        /// The process.
+        pid: u32,
+    },
+    /// `-o` with a name that does not tell the format.
+    #[error("the name `{}` does not tell the format of the records: add `--recording {}`", output.display(), formats(output))]
+    UnknownFormat {
+        /// The file.
+        output: PathBuf,
+    },
+    /// `--recording screen -o FILE`.
+    #[error("`--recording screen` writes to standard output, not to `{}`: use `--recording text`", output.display())]
+    ScreenToFile {
+        /// The file.
+        output: PathBuf,
+    },
+    /// A pattern of no characters.
+    #[error("`{option}` is empty: write a name or a glob, such as 'parse_*'")]
+    EmptyPattern {
+        /// The option.
+        option: &'static str,
+    },
+    /// The ring cannot have this size.
+    #[error("`--ring-size {bytes}` is out of range: write 4K to 1G")]
+    RingSize {
+        /// The size, bytes.
+        bytes: u64,
+    },
+    /// The table cannot be refreshed that often.
+    #[error("`--interval` is too short: write 50ms or more")]
+    Interval,
+    /// No command behind `--`.
+    #[error("no command to run: write it behind `--`")]
+    NoCommand,
+}
+
+fn formats(output: &Path) -> String {
+    let stdout = output == Path::new("-");
+    let possible = RECORDERS
+        .iter()
+        .filter(|kind| stdout || kind.default_file.is_some());
+    possible.map(|kind| kind.name).collect::<Vec<_>>().join("|")
+}

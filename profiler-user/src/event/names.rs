@@ -1,0 +1,66 @@
+//! What the numbers of functions stand for.
+use std::sync::Arc;
+
+/// A function's name and the file that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionName {
+    /// Demangled name.
+    pub function: Box<str>,
+    /// File name of its executable or library.
+    pub object: Arc<str>,
+}
+
+/// The names of a session's functions, by their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionNames {
+    names: Vec<FunctionName>,
+}
+
+impl FunctionNames {
+    /// No names yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the name of the next number. Functions of one object are best added one after the other.
+    pub fn push(&mut self, function: impl Into<Box<str>>, object: &str) {
+        let object = match self.names.last() {
+            Some(last) if *last.object == *object => Arc::clone(&last.object),
+            _ => Arc::from(object),
+        };
+        self.names.push(FunctionName {
+            function: function.into(),
+            object,
+        });
+    }
+
+    /// The name of a function, unless its number is out of range.
+    #[inline]
+    pub fn get(&self, function: u32) -> Option<&FunctionName> {
+        self.names.get(function as usize)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> std::slice::Iter<'_, FunctionName> {
+        self.names.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a FunctionNames {
+    type Item = &'a FunctionName;
+    type IntoIter = std::slice::Iter<'a, FunctionName>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

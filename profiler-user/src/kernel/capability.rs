@@ -1,0 +1,105 @@
+//! What this kernel and this user can do: found out by trying, not by asking for a version.
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::AttachMode;
+use super::calibrate::{self, OwnFunction};
+use super::error::KernelError;
+use super::program::load_empty;
+use super::syscall::{self, MultiKind, MultiTarget, UprobePmu};
+
+/// The capabilities that the profiler needs, with their numbers (include/uapi/linux/capability.h).
+const NEEDED: [(&str, u32); 3] = [("CAP_SYS_PTRACE", 19), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// The effective capabilities of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// Reads them from `/proc/self/status`.
+    pub fn current() -> Result<Self, KernelError> {
+        let path = PathBuf::from("/proc/self/status");
+        let status = std::fs::read_to_string(&path);
+        let status = status.map_err(|source| KernelError::Read { path, source })?;
+        let bits = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+        Ok(Self(bits.unwrap_or(0)))
+    }
+
+    fn has(self, number: u32) -> bool {
+        self.0 >> number & 1 == 1
+    }
+
+    /// What the profiler needs, by name, and whether it is there. `CAP_SYS_ADMIN` stands for the newer two.
+    pub fn needed(self) -> impl Iterator<Item = (&'static str, bool)> {
+        let admin = self.has(CAP_SYS_ADMIN);
+        NEEDED.into_iter().map(move |(name, number)| {
+            let covered = admin && name != "CAP_SYS_PTRACE";
+            (name, covered || self.has(number))
+        })
+    }
+
+    /// Whether perf-event uprobes are allowed: they need `CAP_SYS_ADMIN` too.
+    pub fn has_admin(self) -> bool {
+        self.has(CAP_SYS_ADMIN)
+    }
+
+    /// An error that names what is missing.
+    pub fn check(self) -> Result<(), KernelError> {
+        let missing: Vec<_> = self.needed().filter_map(|(name, has)| (!has).then_some(name)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(KernelError::MissingCapabilities { missing }) }
+    }
+}
+
+/// The uprobe PMU, which perf-event uprobes are opened through.
+pub(super) fn uprobe_pmu() -> io::Result<UprobePmu> {
+    let folder = Path::new("/sys/bus/event_source/devices/uprobe");
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "unexpected form of the uprobe PMU in sysfs");
+    let kind = std::fs::read_to_string(folder.join("type"))?;
+    let format = std::fs::read_to_string(folder.join("format/retprobe"))?;
+    Ok(UprobePmu {
+        kind: kind.trim().parse().ok().ok_or_else(invalid)?,
+        return_bit: format.trim().strip_prefix("config:").and_then(|bit| bit.parse().ok()).ok_or_else(invalid)?,
+    })
+}
+
+/// Tries a mode on a function of our own.
+pub fn try_mode(mode: AttachMode) -> Result<(), KernelError> {
+    let function = OwnFunction::cheap()?;
+    attach_empty(mode, &function)
+        .map(drop)
+        .map_err(|source| KernelError::ModeUnsupported { mode, source })
+}
+
+/// Attaches the empty program to a function of our own: entry and return in a session, the entry alone otherwise.
+pub(super) fn attach_empty(mode: AttachMode, function: &OwnFunction) -> io::Result<(OwnedFd, OwnedFd)> {
+    let program = load_empty(mode)?;
+    let target = MultiTarget {
+        path: calibrate::OWN_PATH,
+        offsets: &[function.offset],
+        cookies: &[0],
+        pid: std::process::id(),
+    };
+    let link = match mode {
+        AttachMode::Session => syscall::link_multi(program.as_fd(), MultiKind::Session, &target)?,
+        AttachMode::Multi => syscall::link_multi(program.as_fd(), MultiKind::Entry, &target)?,
+        AttachMode::PerfEvent => {
+            let event = syscall::open_uprobe(uprobe_pmu()?, target.path, function.offset, target.pid, false)?;
+            syscall::link_perf_event(program.as_fd(), event.as_fd(), 0)?
+        }
+    };
+    Ok((program, link))
+}
+
+/// The best mode of this kernel, or the one that was asked for.
+pub fn choose_mode(wanted: Option<AttachMode>) -> Result<AttachMode, KernelError> {
+    if let Some(mode) = wanted {
+        return try_mode(mode).map(|()| mode);
+    }
+    let mode = AttachMode::ALL.into_iter().find(|mode| try_mode(*mode).is_ok());
+    mode.ok_or(KernelError::Unsupported)
+}

@@ -1,0 +1,94 @@
+//! The kernel's array maps, mapped into our memory: reading a counter costs no system call.
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ptr::NonNull;
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::error::KernelError;
+
+/// A mapped array of the kernel. Elements are read one word at a time, as other CPUs write them.
+#[derive(Debug)]
+pub struct MappedArray<T> {
+    base: NonNull<u8>,
+    bytes: usize,
+    len: usize,
+    element: PhantomData<T>,
+}
+
+// SAFETY: the memory is shared with the kernel anyway; reads and writes are volatile, of aligned words.
+unsafe impl<T> Send for MappedArray<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for MappedArray<T> {}
+
+impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
+    /// The kernel's distance between two elements (`array_map_alloc`, kernel/bpf/arraymap.c).
+    const STRIDE: usize = size_of::<T>().next_multiple_of(8);
+
+    /// Maps the array of `len` elements behind `fd`.
+    pub(super) fn new(name: &'static str, fd: BorrowedFd<'_>, len: usize) -> Result<Self, KernelError> {
+        let page = 4096;
+        let bytes = (len * Self::STRIDE).next_multiple_of(page);
+        // SAFETY: a new shared mapping of a descriptor that is a mappable array of that size.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        let failed = || KernelError::Map { map: name, bytes, source: io::Error::last_os_error() };
+        if base == libc::MAP_FAILED {
+            return Err(failed());
+        }
+        let base = NonNull::new(base.cast()).ok_or_else(failed)?;
+        Ok(Self { base, bytes, len, element: PhantomData })
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.len, "index {index} of {}", self.len);
+        // SAFETY: within the mapping, and aligned: the stride is a multiple of 8 and the base of a page.
+        unsafe { self.base.as_ptr().add(index * Self::STRIDE).cast() }
+    }
+
+    /// The element, as it stands now.
+    ///
+    /// # Panics
+    ///
+    /// Where `index` is not below [`Self::len`].
+    pub fn get(&self, index: usize) -> T {
+        // SAFETY: within the mapping; any bytes are a `T`.
+        unsafe { self.at(index).read_volatile() }
+    }
+
+    /// Replaces the element.
+    ///
+    /// # Panics
+    ///
+    /// Where `index` is not below [`Self::len`].
+    pub fn set(&self, index: usize, value: T) {
+        // SAFETY: within the mapping; the programs read aligned words of it.
+        unsafe { self.at(index).write_volatile(value) }
+    }
+}
+
+impl<T> Drop for MappedArray<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` and nobody else has it.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+    }
+}

@@ -1,0 +1,56 @@
+//! The only place that knows aya and the `bpf` system call: loading the programs, making links, mapping the maps,
+//! and finding out what this kernel can do.
+//!
+//! Outside, everything is said in the project's own types: an [`AttachMode`], a [`Probe`](link::Probe), a
+//! [`Kernel`](load::Kernel).
+pub mod btf;
+pub mod calibrate;
+pub mod capability;
+pub mod error;
+pub mod link;
+pub mod load;
+pub mod map;
+mod program;
+mod syscall;
+
+use std::fmt;
+
+/// How probes are attached. The order is the order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttachMode {
+    /// One program at entry and return of thousands of functions (kernel 6.13+).
+    Session,
+    /// A link for thousands of entries, another for their returns (kernel 6.6+).
+    Multi,
+    /// A perf event for each probe (kernel 5.15+): slow to detach.
+    PerfEvent,
+}
+
+impl AttachMode {
+    /// Every mode, the preferred first.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Multi, Self::PerfEvent];
+
+    /// What the user types and reads.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Multi => "multi",
+            Self::PerfEvent => "perf-event",
+        }
+    }
+
+    /// The kernel that has it first.
+    pub const fn since(self) -> &'static str {
+        match self {
+            Self::Session => "6.13",
+            Self::Multi => "6.6",
+            Self::PerfEvent => "5.15",
+        }
+    }
+}
+
+impl fmt::Display for AttachMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

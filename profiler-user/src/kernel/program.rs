@@ -1,0 +1,164 @@
+//! The programs that aya 0.14 cannot load: those of uprobe sessions and of multi links.
+//!
+//! The object is parsed a second time, its maps are relocated to the ones that aya made, and each program is handed to
+//! the kernel with the attach type that aya does not know. To be dropped when aya offers it.
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+
+use aya_obj::Object;
+use aya_obj::generated::bpf_insn;
+
+use super::AttachMode;
+use super::error::KernelError;
+use super::syscall::{self, ATTACH_MULTI, ATTACH_SESSION, ProgramCode, ProgramTypes};
+
+/// The size of the buffer for the verifier's log, asked for only after a load failed.
+const LOG_BYTES: usize = 1 << 20;
+/// How much of the log's end is shown.
+const LOG_LINES: usize = 12;
+
+/// What a probe's hit runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ProgramKind {
+    Session,
+    Entry,
+    Return,
+    Exit,
+}
+
+impl ProgramKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "function_session",
+            Self::Entry => "function_entry",
+            Self::Return => "function_return",
+            Self::Exit => "function_exit",
+        }
+    }
+}
+
+/// The object, relocated, its programs not yet loaded.
+pub(super) struct ProgramSource {
+    object: Object,
+    /// The programs' type information: the kernel demands it of a callback.
+    btf: Option<OwnedFd>,
+}
+
+impl ProgramSource {
+    /// Parses the object and relocates it to the maps `fd_of` names.
+    pub(super) fn new(bytes: &[u8], fd_of: impl Fn(&str) -> Option<RawFd>) -> Result<Self, KernelError> {
+        let mut object = Object::parse(bytes)?;
+        let features = aya::features().btf();
+        let btf = features.and_then(|features| object.fixup_and_sanitize_btf(features).ok().flatten());
+        let btf = btf.and_then(|btf| syscall::load_btf(&btf.to_bytes()).ok());
+        let text: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+        let maps: Vec<_> = object
+            .maps
+            .iter()
+            .filter_map(|(name, map)| Some((name.clone(), fd_of(name)?, map.clone())))
+            .collect();
+        object.relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)), &text)?;
+        object.relocate_calls(&text)?;
+        Ok(Self { object, btf })
+    }
+
+    /// Loads a program for a way of attaching.
+    pub(super) fn load(&self, kind: ProgramKind, mode: AttachMode) -> Result<OwnedFd, KernelError> {
+        let name = kind.name();
+        let missing = KernelError::Object { what: "program", name };
+        let Some(program) = self.object.programs.get(name) else { return Err(missing) };
+        let Some(function) = self.object.functions.get(&program.function_key()) else { return Err(missing) };
+        let attach_type = match (mode, kind) {
+            (AttachMode::PerfEvent, _) => 0,
+            (AttachMode::Session, ProgramKind::Session) => ATTACH_SESSION,
+            (
+                AttachMode::Session | AttachMode::Multi,
+                ProgramKind::Session
+                | ProgramKind::Entry
+                | ProgramKind::Return
+                | ProgramKind::Exit,
+            ) => ATTACH_MULTI,
+        };
+        let functions = function.func_info.func_info_bytes();
+        let types = self.btf.as_ref().map(|btf| ProgramTypes {
+            btf: btf.as_fd(),
+            functions: &functions,
+            record_size: function.func_info_rec_size as u32,
+        });
+        let load = |log: &mut [u8]| {
+            let code = ProgramCode { name, instructions: &function.instructions, license: &program.license };
+            syscall::load_program(&code, attach_type, types.as_ref(), log)
+        };
+        // A large log buffer is itself an error on some kernels: ask for the log only after a failure.
+        load(&mut []).map_err(|source| {
+            let mut log = vec![0; LOG_BYTES];
+            let _: Result<OwnedFd, _> = load(&mut log);
+            KernelError::Verifier { program: name, log: last_lines(&log), source }
+        })
+    }
+}
+
+/// `r0 = 0; exit`: what a probe costs before it does anything.
+pub(super) fn load_empty(mode: AttachMode) -> io::Result<OwnedFd> {
+    const MOV64_IMMEDIATE: u8 = 0xb7;
+    const EXIT: u8 = 0x95;
+    let instruction = |code| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
+    let attach_type = match mode {
+        AttachMode::Session => ATTACH_SESSION,
+        AttachMode::Multi => ATTACH_MULTI,
+        AttachMode::PerfEvent => 0,
+    };
+    let instructions = [instruction(MOV64_IMMEDIATE), instruction(EXIT)];
+    let code = ProgramCode { name: "calibrate", instructions: &instructions, license: c"GPL" };
+    syscall::load_program(&code, attach_type, None, &mut [])
+}
+
+fn last_lines(log: &[u8]) -> String {
+    let text = String::from_utf8_lossy(log);
+    let lines: Vec<&str> = text.trim_end_matches('\0').trim_end().lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// The programs of a session, loaded.
+pub(super) struct Programs {
+    /// Entry and return in one; only in [`AttachMode::Session`].
+    pub(super) session: Option<OwnedFd>,
+    pub(super) entry: OwnedFd,
+    /// Only where [`Self::session`] is not.
+    pub(super) at_return: Option<OwnedFd>,
+    pub(super) exit: OwnedFd,
+}
+
+impl Programs {
+    pub(super) fn load(source: &ProgramSource, mode: AttachMode) -> Result<Self, KernelError> {
+        let (session, at_return) = match mode {
+            AttachMode::Session => (Some(source.load(ProgramKind::Session, mode)?), None),
+            AttachMode::Multi | AttachMode::PerfEvent => (None, Some(source.load(ProgramKind::Return, mode)?)),
+        };
+        Ok(Self {
+            session,
+            entry: source.load(ProgramKind::Entry, mode)?,
+            at_return,
+            exit: source.load(ProgramKind::Exit, mode)?,
+        })
+    }
+
+    pub(super) fn session(&self) -> Option<BorrowedFd<'_>> {
+        self.session.as_ref().map(|fd| fd.as_fd())
+    }
+
+    pub(super) fn at_return(&self) -> Option<BorrowedFd<'_>> {
+        self.at_return.as_ref().map(|fd| fd.as_fd())
+    }
+}
+
+/// The descriptor of a map, whatever its type.
+pub(super) fn map_fd(map: &aya::maps::Map) -> Option<RawFd> {
+    use aya::maps::Map;
+    // Only the types that the object declares; aya's enumeration is open.
+    match map {
+        Map::Array(data) | Map::RingBuf(data) | Map::Unsupported(data) => Some(data.fd().as_fd().as_raw_fd()),
+        _ => None,
+    }
+}

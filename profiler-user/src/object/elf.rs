@@ -1,0 +1,301 @@
+//! Reads what is needed from an ELF file.
+use std::collections::HashMap;
+
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, Sym as _};
+use object::read::{ReadRef, StringTable};
+use object::{Endianness, elf};
+
+use super::code::Segment;
+use super::evidence::{self, Evidences};
+use super::functions::{self, Sources, Symbol};
+use super::imports::Imports;
+use super::names::{Arena, Span};
+use super::{Facts, Machine, ObjectError, Segments, frames};
+
+type Header = elf::FileHeader64<Endianness>;
+type Section = elf::SectionHeader64<Endianness>;
+
+/// Linkers make three; a damaged file must not make every look-up slow.
+const MAX_STUB_SECTIONS: usize = 8;
+
+/// Linkers make about five; a damaged file must not make every look-up slow.
+const MAX_LOADED_SEGMENTS: usize = 256;
+
+/// A file that is being read.
+struct Elf<'data, R: ReadRef<'data>> {
+    name: &'data str,
+    data: R,
+    endian: Endianness,
+    sections: Vec<(&'data [u8], &'data Section)>,
+}
+
+pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Facts, ObjectError> {
+    let not_elf = |_| ObjectError::NotElf {
+        name: name.to_owned(),
+    };
+    let malformed = |part| {
+        move |_| ObjectError::Malformed {
+            name: name.to_owned(),
+            part,
+        }
+    };
+    let header = Header::parse(data).map_err(not_elf)?;
+    let endian = header.endian().map_err(not_elf)?;
+    let segments = read_segments(
+        header
+            .program_headers(endian, data)
+            .map_err(malformed("program headers"))?,
+        endian,
+    );
+    let table = header
+        .sections(endian, data)
+        .map_err(malformed("section headers"))?;
+    let mut sections = Vec::new();
+    for section in table.iter() {
+        sections.push((
+            table
+                .section_name(endian, section)
+                .map_err(malformed("section names"))?,
+            section,
+        ));
+    }
+    let elf = Elf {
+        name,
+        data,
+        endian,
+        sections,
+    };
+    let machine = match header.e_machine(endian) {
+        elf::EM_X86_64 => Machine::X86_64,
+        elf::EM_AARCH64 => Machine::Aarch64,
+        _ => Machine::Other,
+    };
+    let mut arena = Arena::default();
+    let mut evidences = elf.evidence_of_sections();
+    let symbols = elf.read_symbols(&mut arena, &mut evidences)?;
+    let imports = if machine == Machine::X86_64 {
+        elf.read_imports(&mut arena, &symbols)?
+    } else {
+        Imports::default()
+    };
+    let frames = elf.read_frames()?;
+    if !evidence::is_system_library(name) && frames.iter().any(|frame| frame.landing_table != 0) {
+        evidences.add(evidence::Evidence::Unwinding);
+    }
+    let section_ends = elf.ends_of_code();
+    let sources = Sources {
+        symbols,
+        frames,
+        segments: &segments,
+        imports: &imports,
+        section_ends,
+    };
+    let functions = functions::assemble(sources, &mut arena);
+    arena.shrink();
+    Ok(Facts {
+        machine,
+        entry_point: header.e_entry(endian),
+        build_id: elf.build_id(),
+        segments,
+        functions,
+        arena,
+        imports,
+        evidences,
+    })
+}
+
+fn read_segments(headers: &[elf::ProgramHeader64<Endianness>], endian: Endianness) -> Segments {
+    let loaded = headers
+        .iter()
+        .filter(|header| header.p_type(endian) == elf::PT_LOAD);
+    let segments = loaded.map(|header| Segment {
+        address: header.p_vaddr(endian),
+        offset: header.p_offset(endian),
+        size: header.p_filesz(endian),
+        executable: header.p_flags(endian).contains(elf::PF_X),
+    });
+    Segments::new(
+        segments
+            .filter(|segment| segment.address.checked_add(segment.size).is_some())
+            .take(MAX_LOADED_SEGMENTS)
+            .collect(),
+    )
+}
+
+impl<'data, R: ReadRef<'data>> Elf<'data, R> {
+    fn malformed(&self, part: &'static str) -> ObjectError {
+        ObjectError::Malformed {
+            name: self.name.to_owned(),
+            part,
+        }
+    }
+
+    fn of_type(&self, kind: elf::SectionType) -> impl Iterator<Item = &'data Section> {
+        self.sections
+            .iter()
+            .filter(move |(_, section)| section.sh_type(self.endian) == kind)
+            .map(|(_, section)| *section)
+    }
+
+    fn named(&self, name: &[u8]) -> Option<&'data Section> {
+        self.sections
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, section)| *section)
+    }
+
+    fn evidence_of_sections(&self) -> Evidences {
+        let mut evidences = Evidences::default();
+        if evidence::is_system_library(self.name) {
+            return evidences;
+        }
+        let names = self
+            .sections
+            .iter()
+            .filter_map(|(name, _)| evidence::of_section(name));
+        for found in names.chain(evidence::of_file_name(self.name)) {
+            evidences.add(found);
+        }
+        evidences
+    }
+
+    /// The symbols of a table, and the table of their names.
+    fn symbol_table(
+        &self,
+        section: &Section,
+    ) -> Result<(&'data [elf::Sym64<Endianness>], Strings<'data>), ObjectError> {
+        let malformed = |_| self.malformed("symbol table");
+        let symbols = section.data_as_array(self.endian, self.data).map_err(malformed)?;
+        let strings = match self.sections.get(section.sh_link(self.endian) as usize) {
+            Some((_, strings)) if !symbols.is_empty() => {
+                strings.data(self.endian, self.data).map_err(malformed)?
+            }
+            Some(_) | None => &[],
+        };
+        Ok((symbols, StringTable::new(strings, 0, strings.len() as u64)))
+    }
+
+    fn read_symbols(&self, arena: &mut Arena, evidences: &mut Evidences) -> Result<Vec<Symbol>, ObjectError> {
+        let system_library = evidence::is_system_library(self.name);
+        let mut found = Vec::new();
+        for section in self.of_type(elf::SHT_SYMTAB).chain(self.of_type(elf::SHT_DYNSYM)) {
+            let (symbols, strings) = self.symbol_table(section)?;
+            for symbol in symbols {
+                // A name that cannot be read names nothing; the other symbols are none the worse for it.
+                let Ok(name) = strings.get(symbol.st_name(self.endian)) else {
+                    continue;
+                };
+                let name = functions::without_version(name);
+                if name.is_empty() {
+                    continue;
+                }
+                if symbol.is_undefined(self.endian) {
+                    if let Some(evidence) = str::from_utf8(name).ok().and_then(evidence::of_symbol) {
+                        evidences.add(evidence);
+                    }
+                    continue;
+                }
+                let ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
+                if !ifunc && symbol.st_type() != elf::STT_FUNC {
+                    continue;
+                }
+                let span = arena.store(name).ok_or_else(|| self.malformed("symbol names"))?;
+                functions::note_definition(evidences, arena.text(span), system_library);
+                found.push(Symbol {
+                    address: symbol.st_value(self.endian),
+                    size: symbol.st_size(self.endian),
+                    name: span,
+                    global: symbol.st_bind() != elf::STB_LOCAL,
+                    ifunc,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_imports(&self, arena: &mut Arena, functions: &[Symbol]) -> Result<Imports, ObjectError> {
+        let mut imports = Imports::default();
+        let ifuncs: HashMap<u64, Span> = functions
+            .iter()
+            .filter(|symbol| symbol.ifunc)
+            .map(|symbol| (symbol.address, symbol.name))
+            .collect();
+        let (symbols, strings) = match self.of_type(elf::SHT_DYNSYM).next() {
+            Some(section) => self.symbol_table(section)?,
+            None => (&[][..], StringTable::default()),
+        };
+        for section in self.of_type(elf::SHT_RELA) {
+            let relocations: &[elf::Rela64<Endianness>] = section
+                .data_as_array(self.endian, self.data)
+                .map_err(|_| self.malformed("relocations"))?;
+            for relocation in relocations {
+                let name = match relocation.r_type(self.endian, false) {
+                    elf::R_X86_64_JUMP_SLOT | elf::R_X86_64_GLOB_DAT => {
+                        let symbol = symbols.get(relocation.r_sym(self.endian, false) as usize);
+                        let name = symbol.and_then(|symbol| strings.get(symbol.st_name(self.endian)).ok());
+                        name.and_then(|name| arena.store_import(name))
+                    }
+                    // In a static program: the slot of a function that is chosen at the start.
+                    elf::R_X86_64_IRELATIVE => ifuncs
+                        .get(&(relocation.r_addend.get(self.endian) as u64))
+                        .copied(),
+                    _ => None,
+                };
+                if let Some(name) = name {
+                    imports.add_slot(relocation.r_offset.get(self.endian), name);
+                }
+            }
+        }
+        let stubs = self
+            .sections
+            .iter()
+            .filter(|(name, _)| name.starts_with(b".plt") || name.starts_with(b".iplt"));
+        for (_, section) in stubs.take(MAX_STUB_SECTIONS) {
+            let bytes = section
+                .data(self.endian, self.data)
+                .map_err(|_| self.malformed("linkage stubs"))?;
+            imports.add_stub_section(section.sh_addr(self.endian), bytes);
+        }
+        Ok(imports)
+    }
+
+    fn read_frames(&self) -> Result<Vec<frames::Frame>, ObjectError> {
+        let Some(section) = self.named(b".eh_frame") else {
+            return Ok(Vec::new());
+        };
+        let bytes = section
+            .data(self.endian, self.data)
+            .map_err(|_| self.malformed("unwind table"))?;
+        Ok(frames::read(bytes, section.sh_addr(self.endian)))
+    }
+
+    fn ends_of_code(&self) -> Vec<u64> {
+        let code = self
+            .sections
+            .iter()
+            .filter(|(_, section)| section.sh_flags(self.endian).contains(elf::SHF_EXECINSTR));
+        let mut ends: Vec<u64> = code
+            .map(|(_, section)| {
+                section
+                    .sh_addr(self.endian)
+                    .saturating_add(section.sh_size(self.endian))
+            })
+            .collect();
+        ends.sort_unstable();
+        ends
+    }
+
+    fn build_id(&self) -> Option<Vec<u8>> {
+        for section in self.of_type(elf::SHT_NOTE) {
+            let mut notes = section.notes(self.endian, self.data).ok()??;
+            while let Ok(Some(note)) = notes.next() {
+                if note.name() == elf::ELF_NOTE_GNU && note.n_type(self.endian) == elf::NT_GNU_BUILD_ID {
+                    return Some(note.desc().to_vec());
+                }
+            }
+        }
+        None
+    }
+}
+
+type Strings<'data> = StringTable<'data, &'data [u8]>;

@@ -1,0 +1,209 @@
+//! Functions, put together from symbols and unwind tables.
+use super::evidence::Evidences;
+use super::frames::{self, Frame};
+use super::imports::Imports;
+use super::names::{self, Arena, NameRange, Span, StoredName};
+use super::{Segments, evidence};
+
+/// What a function is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FunctionKind {
+    /// It is called, and returns to its caller.
+    Ordinary,
+    /// It chooses another function, which its name then stands for.
+    Ifunc,
+    /// It is a part of another function, which jumps to it.
+    Fragment,
+}
+
+/// One function: a place in the code with any number of names.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Virtual address of its first instruction.
+    pub address: u64,
+    /// Bytes; 0 where nothing tells them.
+    pub size: u64,
+    /// Virtual address of the table that says where exceptions land in it; 0 = none.
+    pub landing_table: u64,
+    /// What it is.
+    pub kind: FunctionKind,
+    pub(super) names: NameRange,
+}
+
+impl Function {
+    /// The address behind its last byte.
+    pub fn end(&self) -> u64 {
+        self.address.saturating_add(self.size)
+    }
+}
+
+/// A symbol that stands for code.
+#[derive(Clone, Copy)]
+pub(super) struct Symbol {
+    pub(super) address: u64,
+    pub(super) size: u64,
+    pub(super) name: Span,
+    pub(super) global: bool,
+    pub(super) ifunc: bool,
+}
+
+/// Everything that tells where functions are.
+pub(super) struct Sources<'a> {
+    pub(super) symbols: Vec<Symbol>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) segments: &'a Segments,
+    pub(super) imports: &'a Imports,
+    /// The ends of the executable sections, sorted.
+    pub(super) section_ends: Vec<u64>,
+}
+
+/// Strips `@VERSION` and `@@VERSION`.
+pub(super) fn without_version(raw: &[u8]) -> &[u8] {
+    match raw.iter().position(|byte| *byte == b'@') {
+        Some(at) if at > 0 => &raw[..at],
+        Some(_) | None => raw,
+    }
+}
+
+/// What a defined symbol adds to the evidence.
+pub(super) fn note_definition(evidences: &mut Evidences, raw: &str, system_library: bool) {
+    if let (false, Some(found)) = (system_library, evidence::of_symbol(raw)) {
+        evidences.add(found);
+    }
+}
+
+/// Puts symbols and frames together: one function per address, sorted.
+pub(super) fn assemble(mut sources: Sources<'_>, arena: &mut Arena) -> Vec<Function> {
+    let mut symbols = std::mem::take(&mut sources.symbols);
+    symbols.retain(|symbol| !sources.imports.is_stub(symbol.address));
+    symbols.sort_unstable_by(|a, b| {
+        a.address.cmp(&b.address).then_with(|| {
+            names::preference(arena.text(a.name), a.global)
+                .cmp(&names::preference(arena.text(b.name), b.global))
+        })
+    });
+    let mut functions: Vec<Function> = Vec::new();
+    for group in symbols.chunk_by(|a, b| a.address == b.address) {
+        functions.push(from_symbols(group, arena));
+    }
+    drop(symbols);
+    size_by_frames(&mut functions, &sources.frames);
+    size_by_neighbours(&mut functions, &sources);
+    add_unnamed(&mut functions, &sources);
+    functions.shrink_to_fit();
+    functions
+}
+
+fn from_symbols(group: &[Symbol], arena: &mut Arena) -> Function {
+    let kind = if group.iter().any(|symbol| symbol.ifunc) {
+        FunctionKind::Ifunc
+    } else if group
+        .iter()
+        .all(|symbol| names::fragment_of(arena.text(symbol.name)).is_some())
+    {
+        FunctionKind::Fragment
+    } else {
+        FunctionKind::Ordinary
+    };
+    let mut stored: Vec<StoredName> = Vec::with_capacity(group.len());
+    for symbol in group {
+        let text = arena.text(symbol.name);
+        // The same name comes from both symbol tables; sorted by preference the two are neighbours.
+        if stored.last().is_none_or(|name| arena.text(name.text) != text) {
+            stored.push(StoredName {
+                text: symbol.name,
+                global: symbol.global,
+            });
+        }
+    }
+    let size = group.iter().map(|symbol| symbol.size).max().unwrap_or(0);
+    let names = arena.add_names(stored.into_iter());
+    Function {
+        address: group[0].address,
+        size,
+        landing_table: 0,
+        kind,
+        names,
+    }
+}
+
+fn size_by_frames(functions: &mut [Function], frames: &[Frame]) {
+    for function in functions {
+        if let Some(frame) = frames::starting_at(frames, function.address) {
+            function.landing_table = frame.landing_table;
+            if function.size == 0 {
+                function.size = frame.length;
+            }
+        }
+    }
+}
+
+/// A function without a size ends where the next one starts, or its section does; no function passes the end of
+/// its segment.
+fn size_by_neighbours(functions: &mut [Function], sources: &Sources<'_>) {
+    let mut next = u64::MAX;
+    for function in functions.iter_mut().rev() {
+        let segment_end = sources
+            .segments
+            .code_end(function.address)
+            .unwrap_or(function.address);
+        if function.size == 0 {
+            let after = sources
+                .section_ends
+                .partition_point(|end| *end <= function.address);
+            let section_end = sources
+                .section_ends
+                .get(after)
+                .copied()
+                .unwrap_or(function.address);
+            let after = sources
+                .frames
+                .partition_point(|frame| frame.start <= function.address);
+            let next_frame = sources.frames.get(after).map_or(u64::MAX, |frame| frame.start);
+            function.size = next
+                .min(section_end)
+                .min(next_frame)
+                .saturating_sub(function.address);
+        }
+        function.size = function.size.min(segment_end.saturating_sub(function.address));
+        next = function.address;
+    }
+}
+
+/// Adds a function for each frame that no symbol covers.
+fn add_unnamed(functions: &mut Vec<Function>, sources: &Sources<'_>) {
+    let mut unnamed = Vec::new();
+    let (mut next, mut covered_to) = (0, 0);
+    for frame in &sources.frames {
+        while let Some(function) = functions
+            .get(next)
+            .filter(|function| function.address <= frame.start)
+        {
+            covered_to = covered_to.max(function.end());
+            next += 1;
+        }
+        let named = next > 0 && functions[next - 1].address == frame.start;
+        let in_code = sources
+            .segments
+            .code_end(frame.start)
+            .is_some_and(|end| frame.length <= end - frame.start);
+        if named || frame.start < covered_to || !in_code || sources.imports.is_stub(frame.start) {
+            continue;
+        }
+        let kind = if frame.fragment {
+            FunctionKind::Fragment
+        } else {
+            FunctionKind::Ordinary
+        };
+        unnamed.push(Function {
+            address: frame.start,
+            size: frame.length,
+            landing_table: frame.landing_table,
+            kind,
+            names: NameRange::default(),
+        });
+        covered_to = covered_to.max(frame.start + frame.length);
+    }
+    functions.extend(unnamed);
+    functions.sort_unstable_by_key(|function| function.address);
+}

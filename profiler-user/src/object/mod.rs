@@ -1,0 +1,251 @@
+//! ELF files: their functions, the names of these, and what else a plan must know about them.
+//!
+//! A file is read with `read()`, never mapped: a private mapping shows the breakpoints that are planted in the
+//! file, and makes the kernel plant them in this process too. Only the parts that matter are read, and the code
+//! itself only while a plan is made ([`ObjectFile::load_code`]).
+pub mod code;
+mod elf;
+mod evidence;
+mod frames;
+mod functions;
+mod imports;
+mod landing;
+pub mod names;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use object::read::ReadCache;
+
+pub use code::{Code, Segments};
+pub use evidence::{Evidence, Evidences};
+pub use functions::{Function, FunctionKind};
+pub use imports::Imports;
+use names::Arena;
+pub use names::SymbolName;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// It could not be opened or read.
+    #[error("failed to read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no 64-bit ELF file.
+    #[error("`{name}` is not a 64-bit ELF file")]
+    NotElf {
+        /// The file.
+        name: String,
+    },
+    /// A part of it contradicts the format.
+    #[error("`{name}` is damaged: its {part} could not be read")]
+    Malformed {
+        /// The file.
+        name: String,
+        /// The part.
+        part: &'static str,
+    },
+}
+
+/// The processor that a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// x86-64.
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+    /// Any other.
+    Other,
+}
+
+#[derive(Debug)]
+enum Source {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Source {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        match self {
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).ok()?;
+                buffer.copy_from_slice(bytes.get(start..start.checked_add(buffer.len())?)?);
+                Some(())
+            }
+            Self::File(file) => file.read_exact_at(buffer, offset).ok(),
+        }
+    }
+}
+
+/// One ELF file.
+#[derive(Debug)]
+pub struct ObjectFile {
+    name: String,
+    source: Source,
+    facts: Facts,
+}
+
+/// All that is read from a file at once.
+#[derive(Debug)]
+struct Facts {
+    machine: Machine,
+    entry_point: u64,
+    build_id: Option<Vec<u8>>,
+    segments: Segments,
+    functions: Vec<Function>,
+    arena: Arena,
+    imports: Imports,
+    evidences: Evidences,
+}
+
+impl ObjectFile {
+    /// Reads the file at `path`; `name` is its file name as the target knows it.
+    pub fn open(path: &Path, name: impl Into<String>) -> Result<Self, ObjectError> {
+        let name = name.into();
+        let file = File::open(path).map_err(|source| ObjectError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let facts = elf::read(&ReadCache::new(&file), &name)?;
+        Ok(Self {
+            name,
+            source: Source::File(file),
+            facts,
+        })
+    }
+
+    /// Reads a file that is already in memory.
+    pub fn parse(bytes: Vec<u8>, name: impl Into<String>) -> Result<Self, ObjectError> {
+        let name = name.into();
+        let facts = elf::read(&*bytes, &name)?;
+        Ok(Self {
+            name,
+            source: Source::Memory(bytes),
+            facts,
+        })
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The processor that it is for.
+    pub fn machine(&self) -> Machine {
+        self.facts.machine
+    }
+
+    /// The build id, if it has one.
+    pub fn build_id(&self) -> Option<&[u8]> {
+        self.facts.build_id.as_deref()
+    }
+
+    /// Virtual address at which the program starts; 0 for most libraries.
+    pub fn entry_point(&self) -> u64 {
+        self.facts.entry_point
+    }
+
+    /// What is loaded where.
+    pub fn segments(&self) -> &Segments {
+        &self.facts.segments
+    }
+
+    /// The functions, by address.
+    pub fn functions(&self) -> &[Function] {
+        &self.facts.functions
+    }
+
+    /// The names of other objects' functions that its code calls.
+    pub fn imports(&self) -> &Imports {
+        &self.facts.imports
+    }
+
+    /// What speaks for unwinding, stack switches and the like.
+    pub fn evidences(&self) -> &Evidences {
+        &self.facts.evidences
+    }
+
+    /// The function's symbols, the preferred first; none if it is known only from its unwind table.
+    pub fn names(&self, function: &Function) -> impl Iterator<Item = SymbolName<'_>> {
+        self.facts.arena.names(function.names)
+    }
+
+    /// What the function is shown as: its preferred symbol demangled, or `object+0x1234`.
+    pub fn display_name(&self, function: &Function) -> String {
+        match self.names(function).next() {
+            Some(name) => name.demangled().into_owned(),
+            None => format!("{}+{:#x}", self.name, function.address),
+        }
+    }
+
+    /// The demangled names of its other symbols, without repetitions.
+    pub fn aliases(&self, function: &Function) -> Vec<String> {
+        let mut names = self.names(function);
+        let Some(preferred) = names.next() else {
+            return Vec::new();
+        };
+        let preferred = preferred.demangled();
+        let mut aliases: Vec<String> = names
+            .map(|name| name.demangled())
+            .filter(|name| *name != preferred)
+            .map(Cow::into_owned)
+            .collect();
+        aliases.sort_unstable();
+        aliases.dedup();
+        aliases
+    }
+
+    /// The index of the function that starts at this address.
+    pub fn function_at(&self, address: u64) -> Option<usize> {
+        self.functions()
+            .binary_search_by_key(&address, |function| function.address)
+            .ok()
+    }
+
+    /// The index of the function that this address lies in.
+    pub fn function_containing(&self, address: u64) -> Option<usize> {
+        let after = self
+            .functions()
+            .partition_point(|function| function.address <= address);
+        let index = after.checked_sub(1)?;
+        (address - self.functions()[index].address < self.functions()[index].size).then_some(index)
+    }
+
+    /// The executable segments' bytes. They are not kept here: they are worth tens of megabytes.
+    pub fn load_code(&self) -> Result<Code, ObjectError> {
+        let malformed = || ObjectError::Malformed {
+            name: self.name.clone(),
+            part: "code",
+        };
+        let mut code = Code::default();
+        for segment in self.segments().executable() {
+            let mut bytes = Vec::new();
+            bytes
+                .try_reserve_exact(segment.size as usize)
+                .map_err(|_| malformed())?;
+            bytes.resize(segment.size as usize, 0);
+            self.source
+                .read_at(segment.offset, &mut bytes)
+                .ok_or_else(malformed)?;
+            code.push(segment.address, bytes);
+        }
+        Ok(code)
+    }
+
+    /// Fills `buffer` with what the file holds for this virtual address.
+    pub fn read_memory(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        let offset = self.segments().file_range(address, buffer.len() as u64)?;
+        self.source.read_at(offset, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

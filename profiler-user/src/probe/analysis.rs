@@ -1,0 +1,161 @@
+//! What is known of an object's functions while a plan is made.
+use std::collections::HashMap;
+
+use super::body::{self, Body, Surroundings};
+use super::callees;
+use crate::object::{Code, Function, FunctionKind, ObjectFile, names};
+
+/// An object with its code.
+pub(super) struct Analysis<'a> {
+    pub(super) file: &'a ObjectFile,
+    pub(super) code: &'a Code,
+}
+
+impl Analysis<'_> {
+    /// What this function does.
+    pub(super) fn body(&self, function: &Function) -> Body {
+        if function.size == 0 {
+            return Body {
+                undecodable: true,
+                ..Body::default()
+            };
+        }
+        body::follow(self, function.address, function.end())
+    }
+
+    fn is_part_of(&self, fragment: &Function, function: &Function) -> bool {
+        let mut fragment_names = self.file.names(fragment).peekable();
+        let unnamed = |function| self.file.names(function).next().is_none();
+        if fragment_names.peek().is_none() || unnamed(function) {
+            return true;
+        }
+        fragment_names.any(|fragment| {
+            let parent = names::fragment_of(fragment.raw);
+            self.file.names(function).any(|name| parent == Some(name.raw))
+        })
+    }
+}
+
+impl Surroundings for Analysis<'_> {
+    fn code(&self, start: u64, end: u64) -> Option<&[u8]> {
+        self.code.bytes(start, end)
+    }
+
+    fn fragment(&self, function: u64, address: u64) -> Option<(u64, u64)> {
+        let fragment = &self.file.functions()[self.file.function_containing(address)?];
+        let function = &self.file.functions()[self.file.function_at(function)?];
+        let owned = fragment.kind == FunctionKind::Fragment && self.is_part_of(fragment, function);
+        owned.then(|| (fragment.address, fragment.end()))
+    }
+
+    fn landing_pads(&self, start: u64) -> Vec<u64> {
+        let index = self.file.function_at(start);
+        index.map_or_else(Vec::new, |index| {
+            self.file
+                .landing_pads(self.file.functions()[index].landing_table, start)
+        })
+    }
+
+    fn import_at(&self, stub: u64) -> Option<&str> {
+        self.file.import_at(stub)
+    }
+
+    fn import_in_slot(&self, slot: u64) -> Option<&str> {
+        self.file.import_in_slot(slot)
+    }
+
+    fn read_memory(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        self.file.read_memory(address, buffer)
+    }
+}
+
+/// Which functions of an object neither unwind nor switch stacks, nor anything that they call.
+pub(super) struct Harmless {
+    verdicts: HashMap<usize, bool>,
+}
+
+impl Harmless {
+    /// Judges `functions` (index and body), following their calls within the object.
+    pub(super) fn judge(analysis: &Analysis<'_>, functions: &[(usize, &Body)]) -> Self {
+        let mut verdicts = HashMap::new();
+        // Who calls whom, from the callee's side: a harmful callee makes its callers harmful.
+        let mut callers: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut harmful = Vec::new();
+        let mut pending = Vec::new();
+        for (index, body) in functions {
+            visit(
+                analysis,
+                (*index, body),
+                &mut verdicts,
+                &mut harmful,
+                &mut |callee| {
+                    callers.entry(callee).or_default().push(*index);
+                    pending.push(callee);
+                },
+            );
+        }
+        while let Some(index) = pending.pop() {
+            if verdicts.contains_key(&index) {
+                continue;
+            }
+            let body = analysis.body(&analysis.file.functions()[index]);
+            visit(
+                analysis,
+                (index, &body),
+                &mut verdicts,
+                &mut harmful,
+                &mut |callee| {
+                    callers.entry(callee).or_default().push(index);
+                    pending.push(callee);
+                },
+            );
+        }
+        while let Some(index) = harmful.pop() {
+            for caller in callers.remove(&index).unwrap_or_default() {
+                if verdicts.insert(caller, false) == Some(true) {
+                    harmful.push(caller);
+                }
+            }
+        }
+        Self { verdicts }
+    }
+
+    /// The verdict on a function.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.verdicts.get(&index).copied().unwrap_or(false)
+    }
+}
+
+/// Gives a first verdict on a function, from what it does itself, and names its callees.
+fn visit(
+    analysis: &Analysis<'_>,
+    (index, body): (usize, &Body),
+    verdicts: &mut HashMap<usize, bool>,
+    harmful: &mut Vec<usize>,
+    callee: &mut dyn FnMut(usize),
+) {
+    let known_by_name = analysis
+        .file
+        .names(&analysis.file.functions()[index])
+        .any(|name| callees::is_harmless(name.raw));
+    if known_by_name {
+        verdicts.insert(index, true);
+        return;
+    }
+    let mut harmless = !body.undecodable && !body.unseen_exit && !body.unknown_call && !body.replaces_stack;
+    let mut found = Vec::new();
+    if harmless {
+        for address in &body.callees {
+            match analysis.file.function_at(*address) {
+                Some(function) => found.push(function),
+                None => harmless = false,
+            }
+        }
+    }
+    verdicts.insert(index, harmless);
+    if harmless {
+        found.into_iter().for_each(callee);
+    } else {
+        harmful.push(index);
+    }
+}

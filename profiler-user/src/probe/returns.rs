@@ -1,0 +1,172 @@
+//! How a function's returns are seen: by a return probe where that is harmless, on the function's own exits
+//! elsewhere, not at all where neither is possible.
+use super::body::Body;
+use super::callees;
+use super::plan::{
+    EntryOnlyReason, ExitSite, ExitSitesReason, Price, ReturnProbeReason, Returns, ReturnsChoice,
+};
+use crate::object::{Evidence, Evidences, Function, Machine, ObjectFile};
+
+/// What decides about return probes in a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// What the objects that it maps speak for.
+    pub evidences: Evidences,
+    /// It runs under seccomp.
+    pub seccomp: bool,
+    /// The kernel has CVE-2025-21834.
+    pub return_probe_defect: bool,
+}
+
+impl ProcessFacts {
+    /// What a process's objects tell; nothing about seccomp and the kernel.
+    pub fn of_objects<'a>(objects: impl IntoIterator<Item = &'a ObjectFile>) -> Self {
+        let evidences = objects.into_iter().map(|object| *object.evidences());
+        Self {
+            evidences: evidences.fold(Evidences::default(), Evidences::union),
+            ..Self::default()
+        }
+    }
+
+    fn forbids_return_probes(&self) -> bool {
+        self.seccomp || self.return_probe_defect
+    }
+}
+
+/// What decides about the returns of one function.
+pub(super) struct Case<'a> {
+    pub(super) file: &'a ObjectFile,
+    pub(super) function: &'a Function,
+    /// What it does; only on x86-64.
+    pub(super) body: &'a Body,
+    /// Neither it nor what it calls unwinds or switches stacks.
+    pub(super) harmless: bool,
+}
+
+/// Decides how the returns of a function are seen.
+pub(super) fn decide(choice: ReturnsChoice, facts: &ProcessFacts, case: &Case<'_>) -> Returns {
+    let named = |test: fn(&str) -> bool| case.file.names(case.function).any(|name| test(name.raw));
+    let starts_the_program = case.function.address == case.file.entry_point();
+    if choice == ReturnsChoice::None {
+        return Returns::EntryOnly(EntryOnlyReason::Forced);
+    }
+    if starts_the_program || named(callees::has_foreign_stack) {
+        return Returns::EntryOnly(EntryOnlyReason::ForeignStack);
+    }
+    if named(callees::reads_return_address) {
+        return exit_sites(case, ExitSitesReason::ReturnAddress);
+    }
+    match choice {
+        ReturnsChoice::None => Returns::EntryOnly(EntryOnlyReason::Forced),
+        ReturnsChoice::Sites => exit_sites(case, ExitSitesReason::Forced),
+        ReturnsChoice::ReturnProbe if facts.forbids_return_probes() => {
+            exit_sites(case, ExitSitesReason::Seccomp)
+        }
+        ReturnsChoice::ReturnProbe => Returns::ReturnProbe(ReturnProbeReason::Forced),
+        ReturnsChoice::Auto => automatic(facts, case),
+    }
+}
+
+fn automatic(facts: &ProcessFacts, case: &Case<'_>) -> Returns {
+    let body = case.body;
+    if case.file.machine() == Machine::X86_64 && never_returns(body) {
+        return Returns::EntryOnly(EntryOnlyReason::NeverReturns);
+    }
+    if facts.forbids_return_probes() {
+        return exit_sites(case, ExitSitesReason::Seccomp);
+    }
+    let has = |evidence| facts.evidences.has(evidence);
+    if has(Evidence::Go) {
+        return exit_sites(case, ExitSitesReason::Go);
+    }
+    if !facts.evidences.any_machinery() {
+        return Returns::ReturnProbe(ReturnProbeReason::NoMachinery);
+    }
+    // A thread that may be cancelled at any instruction unwinds out of functions that call nothing, too.
+    if has(Evidence::Cancellation) && has(Evidence::Unwinding) {
+        return exit_sites(case, ExitSitesReason::Cancellation);
+    }
+    if let Some(reason) = harmless(case) {
+        return Returns::ReturnProbe(reason);
+    }
+    let reason = if has(Evidence::Unwinding) {
+        ExitSitesReason::Unwinding
+    } else if has(Evidence::StackSwitch) {
+        ExitSitesReason::StackSwitch
+    } else {
+        ExitSitesReason::Cancellation
+    };
+    exit_sites(case, reason)
+}
+
+/// Why a return probe does no harm even among machinery.
+fn harmless(case: &Case<'_>) -> Option<ReturnProbeReason> {
+    let named = |test: fn(&str) -> bool| case.file.names(case.function).any(|name| test(name.raw));
+    let library = case.file.name();
+    if named(callees::is_allocator)
+        || (callees::is_c_library(library) && named(callees::is_harmless))
+        || callees::is_mathematics(library)
+    {
+        return Some(ReturnProbeReason::HarmlessLibrary);
+    }
+    if case.file.machine() != Machine::X86_64 {
+        return None;
+    }
+    let body = case.body;
+    if !body.calls && !body.undecodable && !body.unseen_exit && !body.replaces_stack {
+        return Some(ReturnProbeReason::Leaf);
+    }
+    case.harmless.then_some(ReturnProbeReason::HarmlessCallees)
+}
+
+fn never_returns(body: &Body) -> bool {
+    !body.undecodable && !body.unseen_exit && body.exits.is_empty()
+}
+
+/// Exit sites, or why there are none.
+fn exit_sites(case: &Case<'_>, reason: ExitSitesReason) -> Returns {
+    match collect_sites(case) {
+        Ok(sites) => Returns::ExitSites(sites, reason),
+        Err(reason) => Returns::EntryOnly(reason),
+    }
+}
+
+fn collect_sites(case: &Case<'_>) -> Result<Vec<ExitSite>, EntryOnlyReason> {
+    if case.file.machine() != Machine::X86_64 {
+        return Err(EntryOnlyReason::Architecture);
+    }
+    if case.function.size == 0 {
+        return Err(EntryOnlyReason::NoSize);
+    }
+    let body = case.body;
+    if body.undecodable {
+        return Err(EntryOnlyReason::Undecodable);
+    }
+    if body.unseen_exit {
+        return Err(EntryOnlyReason::IndirectJump);
+    }
+    if body.exits.is_empty() {
+        return Err(EntryOnlyReason::NeverReturns);
+    }
+    let sites = body.exits.iter().map(|exit| {
+        if exit.refused {
+            return Err(EntryOnlyReason::Refused);
+        }
+        let offset = case
+            .file
+            .segments()
+            .code_offset(exit.address)
+            .ok_or(EntryOnlyReason::Undecodable)?;
+        let price = if exit.emulated {
+            Price::Emulated
+        } else {
+            Price::SingleStepped
+        };
+        Ok(ExitSite {
+            offset,
+            condition: exit.condition,
+            price,
+        })
+    });
+    sites.collect()
+}

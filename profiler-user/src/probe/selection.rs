@@ -1,0 +1,185 @@
+//! What the user asked for, and which functions that is.
+use super::pattern::{ObjectPattern, Pattern};
+use super::plan::ReturnsChoice;
+use super::planner::MappedObject;
+use crate::object::{Function, ObjectFile};
+
+/// What is to be probed.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// `--function`; none = every function of the main executable, or of the objects named.
+    pub functions: Vec<Pattern>,
+    /// `--exclude`.
+    pub exclude: Vec<Pattern>,
+    /// `--object`.
+    pub objects: Vec<ObjectPattern>,
+    /// `--focus`: probed in any case.
+    pub focus: Vec<Pattern>,
+    /// `--returns`.
+    pub returns: ReturnsChoice,
+}
+
+/// Why a function was selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Selected {
+    /// Index among the object's functions.
+    pub(super) function: usize,
+    pub(super) focus: bool,
+    /// By a pattern without wildcards.
+    pub(super) named: bool,
+    /// `--exclude` names it, and `--focus` does not.
+    pub(super) excluded: bool,
+}
+
+/// A request's patterns, and which of them have matched something.
+pub(super) struct Selection<'a> {
+    request: &'a Request,
+    functions: Vec<(&'a Pattern, bool)>,
+    focus: Vec<(&'a Pattern, bool)>,
+}
+
+impl<'a> Selection<'a> {
+    pub(super) fn new(request: &'a Request) -> Self {
+        let unmatched = |patterns: &'a [Pattern]| patterns.iter().map(|pattern| (pattern, false)).collect();
+        Self {
+            request,
+            functions: unmatched(&request.functions),
+            focus: unmatched(&request.focus),
+        }
+    }
+
+    /// The patterns that have matched nothing.
+    pub(super) fn unmatched(&self) -> impl Iterator<Item = &'a Pattern> {
+        self.functions
+            .iter()
+            .chain(&self.focus)
+            .filter(|(_, matched)| !matched)
+            .map(|(pattern, _)| *pattern)
+    }
+
+    /// Whether `--object` lets functions of this object in.
+    pub(super) fn admits(&self, object: &MappedObject) -> bool {
+        let objects = &self.request.objects;
+        objects.is_empty()
+            || objects
+                .iter()
+                .any(|pattern| pattern.matches(&object.name, &object.path))
+    }
+
+    /// The object's functions that are asked for. `everywhere` = patterns with wildcards that name no object
+    /// match outside the main executable, too.
+    pub(super) fn select(&mut self, object: &MappedObject, everywhere: bool) -> Vec<Selected> {
+        let admitted = self.admits(object);
+        let by_default =
+            self.functions.is_empty() && admitted && (object.is_main || !self.request.objects.is_empty());
+        let asked = |pattern: &Pattern, admitted: bool| {
+            let near =
+                object.is_main || everywhere || !pattern.is_wildcard() || !self.request.objects.is_empty();
+            admitted && pattern.matches_object(&object.name, &object.path) && (near || pattern.names_object())
+        };
+        let of_object = |patterns: &[(&Pattern, bool)], admitted| -> Vec<usize> {
+            (0..patterns.len())
+                .filter(|index| asked(patterns[*index].0, admitted))
+                .collect()
+        };
+        let functions = of_object(&self.functions, admitted);
+        // A focus is looked for where it may be, also outside the objects whose functions are listed.
+        let focus = of_object(&self.focus, true);
+        if !by_default && functions.is_empty() && focus.is_empty() {
+            return Vec::new();
+        }
+        let exclude: Vec<&Pattern> = self.request.exclude.iter().collect();
+        let exclude: Vec<&Pattern> = exclude
+            .into_iter()
+            .filter(|pattern| pattern.matches_object(&object.name, &object.path))
+            .collect();
+        let mut found = Vec::new();
+        for (index, function) in object.file.functions().iter().enumerate() {
+            let matching = |pattern: &Pattern| matches(&object.file, function, pattern);
+            let by_function = mark(&mut self.functions, &functions, &matching);
+            let by_focus = mark(&mut self.focus, &focus, &matching);
+            if !by_default && by_function.is_none() && by_focus.is_none() {
+                continue;
+            }
+            found.push(Selected {
+                function: index,
+                focus: by_focus.is_some(),
+                named: by_function == Some(true) || by_focus == Some(true),
+                excluded: by_focus.is_none() && exclude.iter().any(|pattern| matching(pattern)),
+            });
+        }
+        found
+    }
+}
+
+/// Marks the patterns that match; `Some(true)` if one of them has no wildcards.
+fn mark(
+    patterns: &mut [(&Pattern, bool)],
+    candidates: &[usize],
+    matching: &dyn Fn(&Pattern) -> bool,
+) -> Option<bool> {
+    let mut named = None;
+    for index in candidates {
+        let (pattern, matched) = &mut patterns[*index];
+        if matching(pattern) {
+            *matched = true;
+            named = Some(named == Some(true) || !pattern.is_wildcard());
+        }
+    }
+    named
+}
+
+fn matches(file: &ObjectFile, function: &Function, pattern: &Pattern) -> bool {
+    let mut names = file.names(function).peekable();
+    if names.peek().is_none() {
+        return pattern.matches_text(&file.display_name(function));
+    }
+    names.any(|name| pattern.matches(name.raw))
+}
+
+/// The names most like the pattern, at most five.
+pub(super) fn nearest(pattern: &Pattern, objects: &[&MappedObject]) -> Vec<String> {
+    let wanted: String = pattern
+        .function()
+        .chars()
+        .filter(|character| !"*?/^$".contains(*character))
+        .collect();
+    let wanted = wanted.to_lowercase();
+    let mut best: Vec<(f64, String)> = Vec::new();
+    for object in objects
+        .iter()
+        .filter(|object| pattern.matches_object(&object.name, &object.path))
+    {
+        for function in object.file.functions() {
+            let Some(name) = object.file.names(function).next() else {
+                continue;
+            };
+            let shown = name.demangled();
+            let plain = crate::object::names::without_parameters(&shown);
+            let likeness = likeness(&wanted, plain);
+            if likeness > 0.7 && (best.len() < 5 || best.iter().any(|(other, _)| *other < likeness)) {
+                best.push((likeness, plain.to_owned()));
+                best.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+                best.dedup_by(|a, b| a.1 == b.1);
+                best.truncate(5);
+            }
+        }
+    }
+    best.into_iter().map(|(_, name)| name).collect()
+}
+
+/// How like a name is to what is wanted, whole or by its last part, 0…1.
+fn likeness(wanted: &str, name: &str) -> f64 {
+    let name = name.to_lowercase();
+    // Names of kilobytes are templates that nobody misspells.
+    if name.len() > 200 {
+        return 0.0;
+    }
+    let last = name.rsplit("::").next().unwrap_or(&name);
+    let whole = strsim::jaro_winkler(wanted, &name);
+    if wanted.contains("::") {
+        whole
+    } else {
+        whole.max(strsim::jaro_winkler(wanted, last) * 0.99)
+    }
+}

@@ -1,0 +1,207 @@
+//! From messages to records: decode, resolve, record. The same for the rings and for a recorded file.
+use std::io::Read;
+
+use profiler_common::event::{FunctionEvent, ProcessEvent};
+use profiler_common::loss::LossReason;
+
+use super::{Recorder, RecorderError};
+use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
+use crate::record::{CallKind, FunctionRecord, Record};
+use crate::resolve::Threads;
+
+/// What passed through a pipeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PipelineCounts {
+    /// Records written.
+    pub records: u64,
+    /// Messages shorter than their kind.
+    pub truncated: u64,
+    /// Messages longer than their kind.
+    pub wrong_size: u64,
+    /// Messages of an unknown kind.
+    pub unknown_kind: u64,
+    /// Records whose function has no name.
+    pub unnamed: u64,
+}
+
+impl PipelineCounts {
+    /// Messages that meant nothing.
+    pub fn undecodable(&self) -> u64 {
+        self.truncated + self.wrong_size + self.unknown_kind
+    }
+}
+
+/// Turns messages into records.
+pub struct EventPipeline {
+    names: FunctionNames,
+    threads: Threads,
+    recorder: Box<dyn Recorder>,
+    counts: PipelineCounts,
+}
+
+impl EventPipeline {
+    /// Has `recorder` write its header.
+    pub fn new(
+        names: FunctionNames,
+        mut recorder: Box<dyn Recorder>,
+        threads: Threads,
+    ) -> Result<Self, RecorderError> {
+        recorder.prepare(&FunctionRecord::SCHEMA)?;
+        Ok(Self {
+            names,
+            threads,
+            recorder,
+            counts: PipelineCounts::default(),
+        })
+    }
+
+    /// Takes one message as it came. Process messages are best given before the function messages of the same moment.
+    #[inline]
+    pub fn message(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), RecorderError> {
+        let event = Event::decode(stream, bytes);
+        self.decoded(event)
+    }
+
+    /// Takes a call or return.
+    pub fn function_event(&mut self, event: FunctionEvent) -> Result<(), RecorderError> {
+        self.decoded(Event::try_from(event))
+    }
+
+    /// Takes what happened to a thread or process.
+    pub fn process_event(&mut self, event: ProcessEvent) -> Result<(), RecorderError> {
+        self.decoded(Event::try_from(event))
+    }
+
+    /// Takes a decoded message.
+    #[inline]
+    pub fn event(&mut self, event: Event) -> Result<(), RecorderError> {
+        match event {
+            Event::Call(call) => self.record(CallKind::Call, &call),
+            Event::Return(call) => self.record(CallKind::Return, &call),
+            Event::ThreadSeen(event) | Event::Exec(event) => {
+                if event.comm[0] != 0 {
+                    self.threads.seen(event.time_ns, event.tid, &event.comm);
+                }
+                Ok(())
+            }
+            Event::ThreadExit(event) => {
+                self.threads.ended(event.time_ns, event.tid);
+                Ok(())
+            }
+            Event::Fork(_) => Ok(()),
+        }
+    }
+
+    /// What passed so far.
+    pub fn counts(&self) -> PipelineCounts {
+        self.counts
+    }
+
+    /// Hands everything recorded so far to the operating system.
+    pub fn flush(&mut self) -> Result<(), RecorderError> {
+        self.recorder.flush()
+    }
+
+    /// Writes a record for each reason that anything was lost for: a file that has none is complete.
+    pub fn losses(&mut self, losses: &[(LossReason, u64)]) -> Result<(), RecorderError> {
+        for (reason, count) in losses.iter().filter(|(_, count)| *count > 0) {
+            let record = FunctionRecord {
+                index: self.counts.records,
+                kind: CallKind::Lost,
+                function: &format!("{}={count}", reason.key()),
+                line: None,
+                filename: None,
+                time_ns: None,
+                pid: None,
+                tid: None,
+                comm: "",
+                object: "",
+                depth: None,
+                duration_ns: None,
+            };
+            self.counts.records += 1;
+            self.recorder.record(&Record {
+                values: &record.values(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Closes the recorder.
+    pub fn finish(self) -> Result<PipelineCounts, RecorderError> {
+        self.recorder.finalize()?;
+        Ok(self.counts)
+    }
+
+    fn decoded(&mut self, event: Result<Event, DecodeError>) -> Result<(), RecorderError> {
+        match event {
+            Ok(event) => return self.event(event),
+            Err(DecodeError::Truncated { .. }) => self.counts.truncated += 1,
+            Err(DecodeError::WrongSize { .. }) => self.counts.wrong_size += 1,
+            Err(DecodeError::UnknownKind(_)) => self.counts.unknown_kind += 1,
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, kind: CallKind, event: &FunctionEvent) -> Result<(), RecorderError> {
+        let Self {
+            names,
+            threads,
+            recorder,
+            counts,
+        } = self;
+        let (function, object) = if let Some(name) = names.get(event.function) {
+            (&*name.function, &*name.object)
+        } else {
+            counts.unnamed += 1;
+            ("", "")
+        };
+        let record = FunctionRecord {
+            index: counts.records,
+            kind,
+            function,
+            line: None,
+            filename: None,
+            time_ns: Some(event.time_ns),
+            pid: Some(event.pid),
+            tid: Some(event.tid),
+            comm: threads.comm(event.time_ns, event.pid, event.tid),
+            object,
+            depth: Some(u32::from(event.depth)),
+            duration_ns: (kind == CallKind::Return).then_some(event.duration_ns),
+        };
+        counts.records += 1;
+        recorder.record(&Record {
+            values: &record.values(),
+        })
+    }
+}
+
+/// Why recorded events could not be turned into records.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The events could not be read.
+    #[error(transparent)]
+    Events(#[from] EventFileError),
+    /// The records could not be written.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+}
+
+/// Turns the recorded events of `reader` into records. What precedes a damaged place is recorded.
+pub fn replay<R: Read>(
+    mut reader: EventFileReader<R>,
+    recorder: Box<dyn Recorder>,
+) -> Result<PipelineCounts, ReplayError> {
+    let mut pipeline = EventPipeline::new(reader.names().clone(), recorder, Threads::recorded())?;
+    loop {
+        match reader.next_message() {
+            Ok(Some((stream, bytes))) => pipeline.message(stream, bytes)?,
+            Ok(None) => return Ok(pipeline.finish()?),
+            Err(error) => {
+                pipeline.finish()?;
+                return Err(error.into());
+            }
+        }
+    }
+}
