@@ -38,7 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             pipeline.finish()?;
             let per_record = |time: Duration| time.as_nanos() / u128::from(RECORDS);
-            let (wall, cpu) = (per_record(begin.elapsed()), per_record(processor_time() - cpu));
+            let (wall, cpu) = (
+                per_record(begin.elapsed()),
+                per_record(processor_time().saturating_sub(cpu)),
+            );
             println!(
                 "{:<8}{cpu:>6} ns/record on the processor, {wall:>6} by the clock   {target}",
                 kind.name

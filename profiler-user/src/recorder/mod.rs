@@ -95,7 +95,7 @@ impl RecorderKind {
             .map_or(Output::Stdout, |name| Output::File(name.into()))
     }
 
-    /// A recorder that writes to `output`, which is created, or emptied, here.
+    /// A recorder that writes to `output`, which is created here, and emptied by [`Recorder::prepare`].
     pub fn open(&self, output: &Output) -> Result<Box<dyn Recorder>, RecorderError> {
         Ok((self.start)(Sink::open(output)?))
     }
@@ -112,6 +112,7 @@ pub static RECORDERS: &[&RecorderKind] = &[&text::SCREEN, &text::TEXT, &csv::CSV
 #[cfg(test)]
 mod tests {
     use super::{Output, RECORDERS, RecorderError, RecorderKind};
+    use crate::record::FunctionRecord;
     use std::collections::HashSet;
     use std::io;
 
@@ -146,6 +147,40 @@ mod tests {
                 .unwrap();
             assert!(error.to_string().contains("`/nonexistent/dir/out`"), "{error}");
             assert!(!error.is_broken_pipe());
+        }
+    }
+
+    #[test]
+    fn an_older_file_stays_until_the_header_replaces_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("records");
+        for kind in RECORDERS {
+            std::fs::write(&path, "of an earlier run\n".repeat(100)).unwrap();
+            let mut recorder = kind.open(&Output::File(path.clone())).unwrap();
+            assert!(
+                std::fs::read_to_string(&path)
+                    .unwrap()
+                    .starts_with("of an earlier run")
+            );
+            recorder.prepare(&FunctionRecord::SCHEMA).unwrap();
+            recorder.finalize().unwrap();
+            let written = std::fs::read_to_string(&path).unwrap();
+            assert!(
+                written.starts_with("index") && !written.contains("earlier"),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_noticed_by_the_header() {
+        for kind in RECORDERS {
+            let mut recorder = kind.open(&Output::File("/dev/full".into())).unwrap();
+            let error = recorder.prepare(&FunctionRecord::SCHEMA).unwrap_err();
+            assert!(
+                error.to_string().contains("`/dev/full`") && !error.is_broken_pipe(),
+                "{error}"
+            );
         }
     }
 

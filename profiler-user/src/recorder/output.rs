@@ -1,6 +1,6 @@
 //! Where records go: a file or standard output, with the name that errors give it.
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::RecorderError;
 pub enum Output {
     /// Standard output (`-`).
     Stdout,
-    /// A file, created or emptied.
+    /// A file: created if need be, emptied by the first write.
     File(PathBuf),
 }
 
@@ -28,6 +28,8 @@ impl fmt::Display for Output {
 /// An open output. It has no buffer: recorders hand it large pieces.
 pub struct Sink {
     writer: Box<dyn Write + Send>,
+    /// What the first write empties: until then, what an earlier run wrote is still there.
+    stale: Option<File>,
     name: String,
     terminal: bool,
 }
@@ -38,23 +40,37 @@ impl Sink {
         let opened = match output {
             // Not `io::stdout()`: that one looks for line ends in all that passes.
             Output::Stdout => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-            Output::File(path) => File::create(path),
+            Output::File(path) => OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path),
         };
-        let name = output.to_string();
-        match opened {
-            Ok(file) => Ok(Self {
-                terminal: file.is_terminal(),
-                writer: Box::new(file),
-                name,
-            }),
-            Err(source) => Err(RecorderError::Open { output: name, source }),
-        }
+        opened
+            .and_then(|file| {
+                let stale = match output {
+                    Output::File(_) if file.metadata()?.is_file() => Some(file.try_clone()?),
+                    Output::File(_) | Output::Stdout => None,
+                };
+                let terminal = file.is_terminal();
+                Ok(Self {
+                    writer: Box::new(file),
+                    stale,
+                    name: output.to_string(),
+                    terminal,
+                })
+            })
+            .map_err(|source| RecorderError::Open {
+                output: output.to_string(),
+                source,
+            })
     }
 
     /// An output that is already open, under the name that errors give it.
     pub fn new(writer: impl Write + Send + 'static, name: impl Into<String>) -> Self {
         Self {
             writer: Box::new(writer),
+            stale: None,
             name: name.into(),
             terminal: false,
         }
@@ -73,6 +89,9 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(file) = self.stale.take() {
+            file.set_len(0)?;
+        }
         self.writer.write(bytes)
     }
 

@@ -1,0 +1,208 @@
+//! A process, as `/proc` shows it: which files it executes, and what stands in a profiler's way.
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::TargetError;
+
+/// Which file, whatever its path: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// The file behind `path`.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// A file that a process has mapped executable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedFile {
+    /// Which file.
+    pub id: FileId,
+    /// A path that names the very file that is mapped, whatever the mount namespace, deleted or not.
+    pub attach_path: PathBuf,
+    /// The path in the process's own view.
+    pub path: PathBuf,
+    /// It is the program itself.
+    pub is_main: bool,
+}
+
+/// What stands in a profiler's way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// A debugger's process id.
+    pub tracer: Option<u32>,
+    /// It runs under seccomp.
+    pub seccomp: bool,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id, as this process sees it.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+}
+
+impl Process {
+    /// The process of this id.
+    pub fn open(pid: u32) -> Result<Self, TargetError> {
+        let status = match read(pid, "status") {
+            Ok(status) => status,
+            Err(TargetError::Ended { .. }) => return Err(TargetError::NoSuchProcess { pid }),
+            Err(error) => return Err(error),
+        };
+        if let Some(tgid) = field(&status, "Tgid:").and_then(|tgid| tgid.parse().ok())
+            && tgid != pid
+        {
+            return Err(TargetError::Thread { tid: pid, pid: tgid });
+        }
+        let comm = field(&status, "Name:").unwrap_or_default().to_owned();
+        Ok(Self { pid, comm })
+    }
+
+    /// What stands in a profiler's way.
+    pub fn circumstances(&self) -> Result<Circumstances, TargetError> {
+        let status = read(self.pid, "status")?;
+        Ok(circumstances_in(&status))
+    }
+
+    /// The files that it has mapped executable, each once, the program first.
+    pub fn mapped_files(&self) -> Result<Vec<MappedFile>, TargetError> {
+        let pid = self.pid;
+        let maps = read(pid, "maps")?;
+        let main = FileId::of(&PathBuf::from(format!("/proc/{pid}/exe"))).ok();
+        let mut seen = HashSet::new();
+        let mut files: Vec<MappedFile> = maps
+            .lines()
+            .filter_map(|line| mapped_file(pid, line, main))
+            .filter(|file| seen.insert(file.id))
+            .collect();
+        files.sort_by_key(|file| !file.is_main);
+        if files.is_empty() {
+            return Err(TargetError::NoProgram { pid, comm: self.comm.clone() });
+        }
+        Ok(files)
+    }
+
+    /// A descriptor that becomes readable when the process ends.
+    pub fn end_notice(&self) -> Result<OwnedFd, TargetError> {
+        let Self { pid, comm: _ } = *self;
+        // SAFETY: plain numbers; the kernel returns a new descriptor.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+        if fd < 0 {
+            return Err(TargetError::Ended { pid });
+        }
+        // SAFETY: the descriptor is new and ours.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+    }
+}
+
+fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
+    match std::fs::read(format!("/proc/{pid}/{file}")) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            Err(TargetError::Ended { pid })
+        }
+        Err(source) => Err(TargetError::Read { pid, file, source }),
+    }
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+fn circumstances_in(status: &str) -> Circumstances {
+    let number = |name| field(status, name).and_then(|value| value.parse::<u32>().ok()).unwrap_or(0);
+    let tracer = number("TracerPid:");
+    Circumstances { tracer: (tracer != 0).then_some(tracer), seccomp: number("Seccomp:") != 0 }
+}
+
+/// The file of a line of `maps`, if it is executable and has one.
+fn mapped_file(pid: u32, line: &str, main: Option<FileId>) -> Option<MappedFile> {
+    let Mapping { range, path } = executable_mapping(line)?;
+    let through_map = PathBuf::from(format!("/proc/{pid}/map_files/{range}"));
+    let through_root = PathBuf::from(format!("/proc/{pid}/root{path}"));
+    // `map_files` needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and names deleted files too.
+    let (id, attach_path) = match FileId::of(&through_map) {
+        Ok(id) => (id, through_map),
+        Err(_) => (FileId::of(&through_root).ok()?, through_root),
+    };
+    let is_main = main == Some(id);
+    Some(MappedFile { id, attach_path, path: PathBuf::from(path), is_main })
+}
+
+struct Mapping<'a> {
+    range: &'a str,
+    path: &'a str,
+}
+
+/// `start-end perms offset device inode path`; the path may hold spaces.
+fn executable_mapping(line: &str) -> Option<Mapping<'_>> {
+    let mut rest = line;
+    let mut next = || {
+        let (word, behind) = rest.trim_start().split_once(' ')?;
+        rest = behind;
+        Some(word)
+    };
+    let (range, mode) = (next()?, next()?);
+    let (_offset, _device, inode) = (next()?, next()?, next()?);
+    let path = rest.trim_start();
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    let has_file = inode != "0" && path.starts_with('/');
+    (mode.as_bytes().get(2) == Some(&b'x') && has_file).then_some(Mapping { range, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Circumstances, Process, circumstances_in, executable_mapping};
+    use crate::target::TargetError;
+
+    #[test]
+    fn only_executable_mappings_of_files_count_and_paths_may_hold_spaces() {
+        let path = |line| executable_mapping(line).map(|mapping| (mapping.range, mapping.path));
+        let line = "7f00-7f10 r-xp 00001000 fe:00 123      /opt/my lib/a b.so";
+        assert_eq!(path(line), Some(("7f00-7f10", "/opt/my lib/a b.so")));
+        let deleted = "7f00-7f10 r-xp 00001000 fe:00 123      /opt/x (deleted)";
+        assert_eq!(path(deleted), Some(("7f00-7f10", "/opt/x")));
+        for line in [
+            "7f00-7f10 r--p 00001000 fe:00 123      /opt/x",
+            "7ffc-7ffd r-xp 00000000 00:00 0        [vdso]",
+            "7ffc-7ffd r-xp 00000000 00:00 0 ",
+            "",
+            "7ffc",
+        ] {
+            assert_eq!(path(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_debugger_and_seccomp_are_seen() {
+        let status = "Name:\tx\nTracerPid:\t42\nSeccomp:\t2\n";
+        assert_eq!(circumstances_in(status), Circumstances { tracer: Some(42), seccomp: true });
+        assert_eq!(circumstances_in("TracerPid:\t0\nSeccomp:\t0\n"), Circumstances::default());
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_named() {
+        let error = Process::open(u32::MAX >> 1).unwrap_err();
+        assert!(matches!(error, TargetError::NoSuchProcess { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_program_comes_first_among_the_files_of_this_process() {
+        let process = Process::open(std::process::id()).unwrap();
+        let files = process.mapped_files().unwrap();
+        assert!(files[0].is_main);
+        assert!(files.iter().skip(1).all(|file| !file.is_main));
+    }
+}
