@@ -1,6 +1,10 @@
 //! ebpf-prof: which functions an unmodified process calls, how often and for how long.
+//!
+//! Imports point one way: `cli → session → {recorder, ui} → {aggregate, resolve, probe} → {event, target, object, kernel} →
+//! record`.
 pub mod aggregate;
 pub mod cli;
+pub mod doctor;
 pub mod event;
 pub mod kernel;
 pub mod object;
@@ -8,4 +12,6 @@ pub mod probe;
 pub mod record;
 pub mod recorder;
 pub mod resolve;
+pub mod session;
+pub mod target;
 pub mod ui;

@@ -1,2 +1,90 @@
-//! The binary.
-fn main() {}
+//! The program: it parses, runs, reports, and is the only place that decides the exit status.
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use ebpf_prof::cli::config::{Command, ReplayConfig};
+use ebpf_prof::cli::{self, Stop};
+use ebpf_prof::event::EventFileReader;
+use ebpf_prof::session::{self, SessionError};
+use ebpf_prof::{doctor, recorder};
+
+/// The command line was wrong.
+const USAGE: u8 = 2;
+/// It failed.
+const FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(Stop::Print(text)) => {
+            // A reader that has gone is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+        Err(Stop::Wrong(text)) => return fail(&text, USAGE),
+    };
+    start_log(log_level(&command));
+    match execute(&command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            let usage = error.downcast_ref().is_some_and(SessionError::is_usage);
+            fail(&format!("error: {}\n", chain(&*error)), if usage { USAGE } else { FAILURE })
+        }
+    }
+}
+
+fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
+    match command {
+        Command::Attach(config) => Ok(session::attach(config)?.exit_status()),
+        Command::Run(config) => Ok(session::run(config)?.exit_status()),
+        Command::Doctor => Ok(doctor::report(&mut std::io::stdout())?),
+        Command::Replay(config) => replay(config).map(|()| 0),
+    }
+}
+
+fn replay(config: &ReplayConfig) -> Result<(), Box<dyn Error>> {
+    let events = EventFileReader::open(&config.file)?;
+    let recorder = config.recording.kind.open(&config.recording.output)?;
+    recorder::replay(events, recorder)?;
+    Ok(())
+}
+
+/// The error and its causes, in one line; a cause that its effect names already is not repeated.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn fail(text: &str, status: u8) -> ExitCode {
+    // Nobody is left to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(status)
+}
+
+fn log_level(command: &Command) -> log::LevelFilter {
+    match command {
+        Command::Attach(config) => config.session.display.log_level,
+        Command::Run(config) => config.session.display.log_level,
+        Command::Doctor | Command::Replay(_) => log::LevelFilter::Warn,
+    }
+}
+
+fn start_log(level: log::LevelFilter) {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn.min(level))
+        .filter_module("ebpf_prof", level)
+        .format(|formatter, record| {
+            let level = record.level().as_str().to_ascii_lowercase();
+            writeln!(formatter, "ebpf-prof: {level}: {}", record.args())
+        })
+        .init();
+}

@@ -144,6 +144,10 @@ pub struct FunctionArgs {
     /// How returns are seen: return probes only where they cannot harm the target, or this way for every function
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = returns())]
     pub returns: ReturnsChoice,
+    /// Where entries are probed: at the cheapest instruction that is as good (planned), or at the first one (entry), to
+    /// compare
+    #[arg(long, value_name = "WHERE", default_value = "planned", value_parser = site(), hide_short_help = true)]
+    pub site: SiteChoice,
 }
 
 /// The records and where they go.
@@ -156,6 +160,9 @@ pub struct OutputArgs {
     /// Where records go, and `-` is standard output.
     #[arg(short, long, value_name = "FILE", help = output_help())]
     pub output: Option<PathBuf>,
+    /// Write the counters, losses and notes to FILE as JSON at the end
+    #[arg(long, value_name = "FILE")]
+    pub summary_json: Option<PathBuf>,
 }
 
 /// What is shown.
@@ -199,6 +206,16 @@ pub struct LimitArgs {
     /// Exit with status 1 if anything was lost
     #[arg(long)]
     pub fail_on_loss: bool,
+}
+
+/// Where entries are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SiteChoice {
+    /// Where the plan says: at the cheapest instruction that is as good as the first.
+    #[default]
+    Planned,
+    /// At the first instruction, whatever it costs.
+    Entry,
 }
 
 /// How probes are attached.
@@ -260,6 +277,13 @@ fn attach_mode() -> impl clap::builder::TypedValueParser<Value = AttachMode> {
             "one perf event per probe: slow to attach and detach",
             AttachMode::PerfEvent,
         ),
+    ])
+}
+
+fn site() -> impl clap::builder::TypedValueParser<Value = SiteChoice> {
+    one_of([
+        ("planned", "the cheapest instruction that is as good", SiteChoice::Planned),
+        ("entry", "the first instruction", SiteChoice::Entry),
     ])
 }
 

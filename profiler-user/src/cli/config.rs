@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{
-    Args, AttachArgs, AttachMode, CommandArgs, DisplayArgs, FunctionArgs, LimitArgs, OutputArgs, ReplayArgs,
+    Args, AttachArgs, CommandArgs, DisplayArgs, FunctionArgs, LimitArgs, OutputArgs, ReplayArgs,
     RunArgs, SessionArgs,
 };
+use super::args::AttachMode as TypedMode;
+pub use super::args::SiteChoice;
 use super::error::ConfigError;
 pub use super::parse::Budget;
+use crate::kernel::AttachMode;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS, RecorderKind};
 use crate::ui::{SortKey, Style};
@@ -73,6 +76,8 @@ pub struct SessionConfig {
     pub probing: ProbingConfig,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
+    /// Where the counters are written at the end, as JSON.
+    pub summary_json: Option<PathBuf>,
     /// What is shown.
     pub display: DisplayConfig,
     /// What it may cost.
@@ -104,10 +109,12 @@ pub struct SelectionConfig {
 /// How functions are probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbingConfig {
-    /// How probes are attached.
-    pub attach_mode: AttachMode,
+    /// How probes are attached; none = the best that the kernel has.
+    pub attach_mode: Option<AttachMode>,
     /// How returns are seen.
     pub returns: ReturnsChoice,
+    /// Where entries are probed.
+    pub site: SiteChoice,
 }
 
 /// Records and where they go.
@@ -252,7 +259,9 @@ impl SessionConfig {
             dry_run,
             attach_mode,
             returns,
+            site,
         } = functions;
+        let summary_json = output.summary_json.clone();
         let recording = RecordingConfig::checked(output)?;
         let stdout = match &recording {
             Some(RecordingConfig {
@@ -270,11 +279,21 @@ impl SessionConfig {
                 focus,
             }
             .checked()?,
-            probing: ProbingConfig { attach_mode, returns },
+            probing: ProbingConfig { attach_mode: kernel_mode(attach_mode), returns, site },
+            summary_json,
             recording,
             display: DisplayConfig::checked(display, stdout)?,
             limits: LimitConfig::checked(limits, default_budget)?,
         })
+    }
+}
+
+fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
+    match typed {
+        TypedMode::Auto => None,
+        TypedMode::Session => Some(AttachMode::Session),
+        TypedMode::Multi => Some(AttachMode::Multi),
+        TypedMode::PerfEvent => Some(AttachMode::PerfEvent),
     }
 }
 
@@ -303,7 +322,7 @@ impl SelectionConfig {
 
 impl RecordingConfig {
     /// `--recording` alone has a default output; `-o FILE` alone tells the format by its extension.
-    fn checked(OutputArgs { recording, output }: OutputArgs) -> Result<Option<Self>, ConfigError> {
+    fn checked(OutputArgs { recording, output, summary_json: _ }: OutputArgs) -> Result<Option<Self>, ConfigError> {
         let Some(path) = output else {
             return Ok(recording.map(|kind| Self {
                 kind,

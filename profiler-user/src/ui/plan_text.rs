@@ -47,6 +47,7 @@ pub const fn exit_sites_reason(reason: ExitSitesReason) -> &'static str {
         ExitSitesReason::Go => "Go moves its stacks",
         ExitSitesReason::Seccomp => "return probes break under seccomp, or on this kernel (CVE-2025-21834)",
         ExitSitesReason::Cancellation => "the process cancels threads",
+        ExitSitesReason::ReturnAddress => "it keeps or judges its return address, or returns twice",
         ExitSitesReason::Forced => "`--returns sites` asks for it",
     }
 }
@@ -59,6 +60,8 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::IndirectJump => "an indirect jump may leave it unseen",
         EntryOnlyReason::NeverReturns => "no instruction leaves it",
         EntryOnlyReason::Architecture => "exits are not decoded on this architecture",
+        EntryOnlyReason::Refused => "the kernel takes no breakpoint on one of its exits",
+        EntryOnlyReason::ForeignStack => "it starts without a return address, or replaces it",
         EntryOnlyReason::Forced => "`--returns none` asks for it",
     }
 }

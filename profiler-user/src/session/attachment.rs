@@ -1,0 +1,194 @@
+//! The links of a session: groups of functions, each attached to each process that maps their file.
+//!
+//! A group can be attached to another process (a forked child) and attached again without some of its functions. While
+//! the new links replace the old, both are in place; the group's generation tells which of them count, so that no call
+//! is counted twice and none is missed.
+use std::collections::BTreeSet;
+
+use profiler_common::cookie::{Cookie, FunctionId, Role};
+use profiler_common::stats::function_flags;
+
+use crate::kernel::link::{self, Link, LinkTarget, Probe, Refused, Side};
+use crate::kernel::load::Kernel;
+use crate::probe::plan::{Plan, PlannedFunction, Returns};
+
+use super::SessionError;
+
+/// Functions of a group at most: few enough to be attached again in milliseconds, many enough that a link's fixed cost
+/// does not matter.
+const GROUP: usize = 4096;
+
+/// A group of functions of one file.
+struct Group {
+    /// Index in [`Plan::objects`].
+    object: usize,
+    /// The functions: a range of the plan.
+    functions: std::ops::Range<usize>,
+    generation: u8,
+    links: Vec<ProcessLinks>,
+}
+
+/// A group's links in one process, in the order in which they were made.
+struct ProcessLinks {
+    pid: u32,
+    links: Vec<Link>,
+}
+
+/// What is attached.
+#[derive(Default)]
+pub struct Attachments {
+    groups: Vec<Group>,
+    detached: BTreeSet<u32>,
+    /// Functions whose entry the kernel refused.
+    refused: Vec<FunctionId>,
+}
+
+impl Attachments {
+    /// Attaches a plan. `mapped_by`: by object, the processes that map it.
+    pub fn new(kernel: &Kernel, plan: &Plan, mapped_by: &[Vec<u32>]) -> Result<Self, SessionError> {
+        let mut attachments = Self { groups: groups(plan), detached: BTreeSet::new(), refused: Vec::new() };
+        let mut first_refusal = None;
+        for index in 0..attachments.groups.len() {
+            for pid in &mapped_by[attachments.groups[index].object] {
+                let refused = attachments.attach(index, kernel, plan, *pid)?;
+                first_refusal = refused.into_iter().next().or(first_refusal);
+            }
+        }
+        match first_refusal {
+            Some(Refused { probe: _, source }) if attachments.is_empty() => {
+                Err(SessionError::AllRefused { probes: attachments.refused.len(), source })
+            }
+            Some(_) | None => Ok(attachments),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let links = self.groups.iter().flat_map(|group| &group.links).flat_map(|process| &process.links);
+        links.map(Link::len).sum::<usize>() == 0
+    }
+
+    /// Functions whose entry the kernel refused.
+    pub fn refused(&self) -> &[FunctionId] {
+        &self.refused
+    }
+
+    /// Attaches everything to one more process, which maps the same files: a forked child.
+    pub fn follow(&mut self, kernel: &Kernel, plan: &Plan, pid: u32) -> Result<(), SessionError> {
+        for index in 0..self.groups.len() {
+            self.attach(index, kernel, plan, pid)?;
+        }
+        Ok(())
+    }
+
+    /// Takes functions off: at once what they record, then their probes.
+    pub fn detach(&mut self, kernel: &Kernel, plan: &Plan, functions: &[FunctionId]) -> Result<(), SessionError> {
+        for function in functions {
+            let index = function.0 as usize;
+            kernel.functions.set(index, kernel.functions.get(index) | function_flags::OFF);
+            self.detached.insert(function.0);
+        }
+        let touches = |group: &Group| functions.iter().any(|function| group.functions.contains(&(function.0 as usize)));
+        let touched: Vec<usize> = (0..self.groups.len()).filter(|index| touches(&self.groups[*index])).collect();
+        let mut old = Vec::new();
+        for index in touched {
+            old.append(&mut self.replace(index, kernel, plan)?);
+        }
+        link::detach(old);
+        Ok(())
+    }
+
+    /// Takes everything off.
+    pub fn close(self) {
+        let links = self.groups.into_iter().flat_map(|group| group.links).flat_map(|process| process.links);
+        link::detach(links.collect());
+    }
+
+    /// Makes a group's links anew, without the functions that are detached, and returns the old ones.
+    fn replace(&mut self, index: usize, kernel: &Kernel, plan: &Plan) -> Result<Vec<Link>, SessionError> {
+        let group = &mut self.groups[index];
+        let old = std::mem::take(&mut group.links);
+        group.generation = group.generation.wrapping_add(1);
+        for process in &old {
+            self.attach(index, kernel, plan, process.pid)?;
+        }
+        let group = &self.groups[index];
+        for function in group.functions.clone() {
+            let flags = kernel.functions.get(function);
+            kernel.functions.set(function, function_flags::with_generation(flags, group.generation));
+        }
+        Ok(old.into_iter().flat_map(|process| process.links).collect())
+    }
+
+    fn attach(&mut self, index: usize, kernel: &Kernel, plan: &Plan, pid: u32) -> Result<Vec<Refused>, SessionError> {
+        let Self { groups, detached, refused: all_refused } = self;
+        let group = &mut groups[index];
+        let wanted = plan.functions[group.functions.clone()].iter().filter(|function| !detached.contains(&function.id.0));
+        let probes = Probes::of(wanted, group.generation);
+        let target = LinkTarget { path: &plan.objects[group.object].attach_path, pid };
+        let mut links = Vec::new();
+        let mut refused = Vec::new();
+        // Exits first, so that no entry waits for an exit in vain.
+        for (side, probes) in
+            [(Side::Exit, probes.exits), (Side::Entry, probes.entries), (Side::EntryAndReturn, probes.entries_and_returns)]
+        {
+            let (link, mut not_attached) = kernel.attach(side, target, &probes)?;
+            links.push(link);
+            refused.append(&mut not_attached);
+        }
+        // Entries are closed first.
+        links.reverse();
+        group.links.push(ProcessLinks { pid, links });
+        for Refused { probe, source } in &refused {
+            let name = &plan.functions[probe.cookie.function.0 as usize].name;
+            log::warn!("the kernel refused a probe of `{name}` at {:#x}: {source}", probe.offset);
+            if probe.cookie.role != Role::Exit {
+                all_refused.push(probe.cookie.function);
+            }
+        }
+        Ok(refused)
+    }
+}
+
+fn groups(plan: &Plan) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let mut start = 0;
+    for functions in plan.functions.chunk_by(|one, other| one.object == other.object) {
+        for part in functions.chunks(GROUP) {
+            let range = start..start + part.len();
+            groups.push(Group { object: part[0].object, functions: range, generation: 0, links: Vec::new() });
+            start += part.len();
+        }
+    }
+    groups
+}
+
+/// The probes of some functions, by what they are for.
+#[derive(Default)]
+struct Probes {
+    entries_and_returns: Vec<Probe>,
+    entries: Vec<Probe>,
+    exits: Vec<Probe>,
+}
+
+impl Probes {
+    fn of<'a>(functions: impl Iterator<Item = &'a PlannedFunction>, generation: u8) -> Self {
+        let mut probes = Self::default();
+        for function in functions {
+            let cookie = |role, condition| Cookie { function: function.id, generation, role, condition };
+            let entry = |role| Probe { offset: function.entry.offset, cookie: cookie(role, None) };
+            match &function.returns {
+                Returns::ReturnProbe(_) => probes.entries_and_returns.push(entry(Role::EntryWithReturnProbe)),
+                Returns::EntryOnly(_) => probes.entries.push(entry(Role::EntryOnly)),
+                Returns::ExitSites(exits, _) => {
+                    probes.entries.push(entry(Role::EntryWithExitSites));
+                    let exits = exits.iter();
+                    probes.exits.extend(exits.map(|exit| Probe {
+                        offset: exit.offset,
+                        cookie: cookie(Role::Exit, exit.condition),
+                    }));
+                }
+            }
+        }
+        probes
+    }
+}

@@ -1,0 +1,102 @@
+//! What the kernel counted, merged over CPUs.
+use std::collections::HashMap;
+
+use profiler_common::cookie::FunctionId;
+use profiler_common::stats::FunctionStats;
+
+use crate::aggregate::FunctionTotals;
+use crate::aggregate::histogram::Histogram;
+use crate::kernel::load::Kernel;
+
+/// From this many returns on one CPU, a bucket of 32 bits is watched for overflow.
+const WATCH_FROM: u64 = 1 << 31;
+
+/// Reads the counters of a session. Must be asked more often than a bucket can overflow: an hour is far too often enough.
+#[derive(Default)]
+pub struct Counters {
+    /// By slot: what the buckets held in all, and what they showed last.
+    watched: HashMap<usize, Watched>,
+}
+
+struct Watched {
+    totals: Vec<u64>,
+    shown: Vec<u32>,
+}
+
+impl Counters {
+    /// A function's counters, without its histogram.
+    pub fn totals(kernel: &Kernel, function: FunctionId) -> FunctionTotals {
+        let mut totals = FunctionTotals::default();
+        for cpu in 0..kernel.layout.cpus {
+            let stats = kernel.stats.get(kernel.slot(cpu, function));
+            if stats.calls | stats.returns | stats.abandoned != 0 {
+                totals.merge(&of_cpu(&stats));
+            }
+        }
+        totals
+    }
+
+    /// A function's histogram; empty where there is none.
+    pub fn histogram(&mut self, kernel: &Kernel, function: FunctionId) -> Histogram {
+        let Some(resolution) = kernel.layout.resolution else { return Histogram::default() };
+        let mut buckets = vec![0; kernel.layout.buckets() as usize];
+        for cpu in 0..kernel.layout.cpus {
+            let slot = kernel.slot(cpu, function);
+            let returns = kernel.stats.get(slot).returns;
+            if returns > 0 {
+                self.add_slot(kernel, slot, returns, &mut buckets);
+            }
+        }
+        Histogram { resolution, buckets }
+    }
+
+    fn add_slot(&mut self, kernel: &Kernel, slot: usize, returns: u64, into: &mut [u64]) {
+        let first = slot * into.len();
+        let shown = (0..into.len()).map(|bucket| half(kernel, first + bucket));
+        if returns < WATCH_FROM && !self.watched.contains_key(&slot) {
+            for (total, shown) in into.iter_mut().zip(shown) {
+                *total += u64::from(shown);
+            }
+            return;
+        }
+        let shown: Vec<u32> = shown.collect();
+        let watched = self.watched.entry(slot).or_insert_with(|| Watched {
+            totals: shown.iter().copied().map(u64::from).collect(),
+            shown: shown.clone(),
+        });
+        for (index, now) in shown.into_iter().enumerate() {
+            watched.totals[index] += u64::from(now.wrapping_sub(watched.shown[index]));
+            watched.shown[index] = now;
+            into[index] += watched.totals[index];
+        }
+    }
+
+    /// Looks after buckets that may overflow. To be called at each interval.
+    pub fn watch(&mut self, kernel: &Kernel, functions: u32) {
+        for function in (0..functions).map(FunctionId) {
+            let hot = |cpu| kernel.stats.get(kernel.slot(cpu, function)).returns >= WATCH_FROM;
+            if (0..kernel.layout.cpus).any(hot) {
+                let _: Histogram = self.histogram(kernel, function);
+            }
+        }
+    }
+}
+
+/// A counter of 32 bits: two lie in an element.
+fn half(kernel: &Kernel, index: usize) -> u32 {
+    let pair = kernel.histograms.get(index / 2);
+    if index % 2 == 0 { pair as u32 } else { (pair >> 32) as u32 }
+}
+
+fn of_cpu(stats: &FunctionStats) -> FunctionTotals {
+    FunctionTotals {
+        calls: stats.calls,
+        returns: stats.returns,
+        total_ns: stats.total_ns,
+        self_ns: stats.self_ns,
+        extremes_ns: (stats.returns > 0).then(|| (u64::MAX - stats.min_complement, stats.max_ns)),
+        abandoned: stats.abandoned,
+        untimed: stats.untimed,
+        histogram: Histogram::default(),
+    }
+}

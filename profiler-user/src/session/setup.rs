@@ -1,0 +1,176 @@
+//! From what the user named to a plan, and what must be said about it before anything is attached.
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use crate::cli::config::{SelectionConfig, SessionConfig, SiteChoice};
+use crate::kernel::capability::Capabilities;
+use crate::object::ObjectFile;
+use crate::probe::plan::{Plan, Price, Returns, ReturnsChoice, Site};
+use crate::probe::planner::{self, MappedObject};
+use crate::probe::returns::ProcessFacts;
+use crate::probe::selection::Request;
+use crate::target::process::{FileId, MappedFile, Process};
+use crate::ui::plan_text;
+
+use super::SessionError;
+
+/// What will be probed, and in which processes each file of the plan is mapped.
+pub struct Setup {
+    /// The plan.
+    pub plan: Plan,
+    /// By object of the plan: the processes that map it.
+    pub mapped_by: Vec<Vec<u32>>,
+    /// What the user must know before.
+    pub warnings: Vec<String>,
+    /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
+    files: Vec<File>,
+}
+
+impl Setup {
+    /// How many files are probed.
+    pub fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Says the warnings.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            log::warn!("{warning}");
+        }
+    }
+}
+
+/// Whether we may do this at all: asked before anything else is tried.
+pub fn check_permissions() -> Result<(), SessionError> {
+    Ok(Capabilities::current()?.check()?)
+}
+
+/// Makes the plan for some processes.
+pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, SessionError> {
+    check_permissions()?;
+    let request = request(&config.selection, config.probing.returns)?;
+    let mut warnings = Vec::new();
+    let mut seccomp = false;
+    let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
+    for process in processes {
+        let circumstances = process.circumstances()?;
+        seccomp |= circumstances.seccomp;
+        if let Some(tracer) = circumstances.tracer {
+            warnings.push(format!(
+                "process {} is being debugged (TracerPid {tracer}): its breakpoints and ours share bytes, results may differ",
+                process.pid
+            ));
+        }
+        for file in process.mapped_files()? {
+            let is_main = file.is_main;
+            let (known, pids) = files.entry(file.id).or_insert_with(|| (file, Vec::new()));
+            known.is_main |= is_main;
+            pids.push(process.pid);
+        }
+    }
+    let (objects, mut mapped_by) = open_objects(files)?;
+    let facts = ProcessFacts { seccomp, return_probe_defect: has_return_probe_defect(), ..ProcessFacts::default() };
+    let mut plan = planner::plan(&objects, &request, &facts)?;
+    if config.probing.site == SiteChoice::Entry {
+        probe_entries(&mut plan);
+    }
+    if config.probing.returns == ReturnsChoice::ReturnProbe {
+        warnings.push(
+            "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
+             coroutines and Go compute wrong results"
+                .to_owned(),
+        );
+    }
+    check_focus(&plan)?;
+    let order: Vec<Vec<u32>> = plan
+        .objects
+        .iter()
+        .map(|object| mapped_by.remove(&object.attach_path).unwrap_or_default())
+        .collect();
+    let files = hold_files(&mut plan)?;
+    Ok(Setup { plan, mapped_by: order, warnings, files })
+}
+
+/// Opens the plan's files, and gives the kernel the descriptors instead of paths.
+fn hold_files(plan: &mut Plan) -> Result<Vec<File>, SessionError> {
+    let mut files = Vec::with_capacity(plan.objects.len());
+    for object in &mut plan.objects {
+        let open = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&object.attach_path);
+        let file = open.map_err(|source| SessionError::System { what: "open a file that the target maps", source })?;
+        object.attach_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        files.push(file);
+    }
+    Ok(files)
+}
+
+fn request(selection: &SelectionConfig, returns: ReturnsChoice) -> Result<Request, SessionError> {
+    let SelectionConfig { functions, exclude, objects, focus } = selection;
+    let parsed = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>();
+    Ok(Request {
+        functions: parsed(functions)?,
+        exclude: parsed(exclude)?,
+        objects: objects.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+        focus: parsed(focus)?,
+        returns,
+    })
+}
+
+type MappedBy = BTreeMap<PathBuf, Vec<u32>>;
+
+/// Reads the files. One that is no ELF file (a JIT's, a font) has no functions; the program itself must be one.
+fn open_objects(files: BTreeMap<FileId, (MappedFile, Vec<u32>)>) -> Result<(Vec<MappedObject>, MappedBy), SessionError> {
+    let mut objects = Vec::new();
+    let mut mapped_by = MappedBy::new();
+    for (file, pids) in files.into_values() {
+        let MappedFile { id: _, attach_path, path, is_main } = file;
+        let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
+        let file = match ObjectFile::open(&attach_path, name.clone()) {
+            Ok(file) => file,
+            Err(error) if is_main => return Err(error.into()),
+            Err(error) => {
+                log::debug!("left out `{}`: {error}", path.display());
+                continue;
+            }
+        };
+        mapped_by.insert(attach_path.clone(), pids);
+        objects.push(MappedObject { attach_path, path, name, is_main, file });
+    }
+    objects.sort_by_key(|object| !object.is_main);
+    Ok((objects, mapped_by))
+}
+
+/// CVE-2025-21834: the `uretprobe` system call under seccomp. 6.11–6.12.13 and 6.13–6.13.2.
+fn has_return_probe_defect() -> bool {
+    use aya::util::KernelVersion;
+    let Ok(version) = KernelVersion::current() else { return false };
+    let within = |from: (u8, u8, u16), to: (u8, u8, u16)| {
+        version >= KernelVersion::new(from.0, from.1, from.2) && version < KernelVersion::new(to.0, to.1, to.2)
+    };
+    within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
+}
+
+fn probe_entries(plan: &mut Plan) {
+    for function in &mut plan.functions {
+        let Site { offset, distance, price: _ } = function.entry;
+        if distance != 0 {
+            let offset = offset - u64::from(distance);
+            function.entry = Site { offset, distance: 0, price: Price::SingleStepped };
+        }
+    }
+}
+
+fn check_focus(plan: &Plan) -> Result<(), SessionError> {
+    let endless = plan.functions.iter().find_map(|function| match &function.returns {
+        Returns::EntryOnly(reason) if function.focus => Some((function, *reason)),
+        Returns::EntryOnly(_) | Returns::ReturnProbe(_) | Returns::ExitSites(..) => None,
+    });
+    endless.map_or(Ok(()), |(function, reason)| {
+        Err(SessionError::FocusWithoutReturn {
+            function: function.name.clone(),
+            reason: plan_text::entry_only_reason(reason),
+        })
+    })
+}

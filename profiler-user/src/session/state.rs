@@ -1,0 +1,248 @@
+//! What a session has in its hands while it runs: the kernel side, its links, and what was counted.
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use profiler_common::cookie::FunctionId;
+use profiler_common::histogram::relative_error;
+use profiler_common::loss::LossReason;
+use profiler_common::stats::function_flags;
+
+use super::SessionError;
+use super::attachment::Attachments;
+use super::counters::Counters;
+use super::display::Display;
+use super::governor::{CostModel, Decision, Governor};
+use super::reader::{Reader, ReaderResult};
+use super::setup::Setup;
+use super::summary_json::{SummaryData, SummaryFile};
+use crate::aggregate::FunctionTotals;
+use crate::kernel::load::Kernel;
+use crate::probe::plan::Returns;
+use crate::target::process::Process;
+use crate::ui::{Overhead, Row, Summary, plan_text};
+
+/// Functions named in a note.
+const NAMED: usize = 5;
+
+/// A running session.
+pub(super) struct State {
+    pub(super) kernel: Kernel,
+    pub(super) attachments: Attachments,
+    pub(super) setup: Setup,
+    pub(super) counters: Counters,
+    pub(super) governor: Governor,
+    pub(super) model: CostModel,
+    pub(super) notes: Vec<String>,
+    pub(super) title: String,
+    pub(super) attached: Instant,
+    pub(super) observed: Instant,
+    pub(super) forks: Forks,
+}
+
+/// What became of the target's children.
+#[derive(Debug, Default)]
+pub(super) struct Forks {
+    followed: u64,
+    missed: u64,
+    replaced: BTreeSet<u32>,
+}
+
+impl State {
+    fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
+        (0..self.setup.plan.functions.len() as u32).map(FunctionId)
+    }
+
+    /// Looks at what was counted: the governor decides, and what it decides is done.
+    pub(super) fn observe(&mut self) -> Result<(), SessionError> {
+        let elapsed_ns = self.observed.elapsed().as_nanos() as f64;
+        self.observed = Instant::now();
+        let calls: Vec<u64> =
+            self.function_ids().map(|function| Counters::totals(&self.kernel, function).calls).collect();
+        self.counters.watch(&self.kernel, calls.len() as u32);
+        let decision = self.governor.observe(&self.setup.plan, &self.model, &calls, elapsed_ns);
+        if decision.is_empty() { Ok(()) } else { self.apply(&decision) }
+    }
+
+    fn apply(&mut self, decision: &Decision) -> Result<(), SessionError> {
+        let at = self.attached.elapsed().as_secs_f64();
+        for function in &decision.demote {
+            let index = function.0 as usize;
+            self.kernel.functions.set(index, self.kernel.functions.get(index) & !function_flags::EVENTS);
+        }
+        self.attachments.detach(&self.kernel, &self.setup.plan, &decision.detach)?;
+        for (functions, what) in [(&decision.demote, "counted and no longer recorded"), (&decision.detach, "detached")] {
+            if !functions.is_empty() {
+                let note = format!("governor, after {at:.1} s: {what}, over the budget: {}", self.names(functions));
+                log::info!("{note}");
+                self.notes.push(note);
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self, functions: &[FunctionId]) -> String {
+        let name = |function: &FunctionId| self.setup.plan.functions[function.0 as usize].name.as_str();
+        let named: Vec<&str> = functions.iter().take(NAMED).map(name).collect();
+        match functions.len().saturating_sub(NAMED) {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    }
+
+    /// Attaches a forked child. Returns what tells of its end.
+    pub(super) fn follow(&mut self, child: u32) -> Option<OwnedFd> {
+        let end = Process::open(child).and_then(|process| process.end_notice()).ok();
+        let followed =
+            end.is_some() && self.attachments.follow(&self.kernel, &self.setup.plan, child).is_ok();
+        if followed {
+            self.forks.followed += 1;
+            return end;
+        }
+        self.forks.missed += 1;
+        None
+    }
+
+    /// A process runs another program now.
+    pub(super) fn note_exec(&mut self, pid: u32) {
+        self.forks.replaced.insert(pid);
+    }
+
+    /// What was lost so far, by reason.
+    fn losses(&self, totals: &[FunctionTotals]) -> Vec<(LossReason, u64)> {
+        LossReason::ALL
+            .iter()
+            .map(|reason| match reason {
+                // Counted by function, and nowhere else.
+                LossReason::EntryWithoutReturn => (*reason, totals.iter().map(|totals| totals.abandoned).sum()),
+                LossReason::RingFull
+                | LossReason::StackTooDeep
+                | LossReason::NoThreadState
+                | LossReason::ReturnWithoutEntry
+                | LossReason::ProcessRingFull
+                | LossReason::BadCookie => (*reason, self.kernel.lost(*reason)),
+            })
+            .collect()
+    }
+
+    fn totals(&mut self) -> Vec<FunctionTotals> {
+        let Self { kernel, counters, setup, .. } = self;
+        let with_histogram = |function| {
+            let mut totals = Counters::totals(kernel, function);
+            if totals.returns > 0 {
+                totals.histogram = counters.histogram(kernel, function);
+            }
+            totals
+        };
+        (0..setup.plan.functions.len() as u32).map(FunctionId).map(with_histogram).collect()
+    }
+
+    /// The state of now.
+    pub(super) fn summary(&mut self) -> Summary {
+        let totals = self.totals();
+        self.summary_of(&totals)
+    }
+
+    fn summary_of(&self, totals: &[FunctionTotals]) -> Summary {
+        Summary {
+            title: self.title.clone(),
+            elapsed: self.attached.elapsed(),
+            rows: self.rows(totals),
+            losses: self.losses(totals),
+            overhead: self.overhead(totals),
+            quantile_error: self.kernel.layout.resolution.map(relative_error),
+            notes: self.all_notes(),
+        }
+    }
+
+    fn rows(&self, totals: &[FunctionTotals]) -> Vec<Row> {
+        let plan = &self.setup.plan;
+        let called = plan.functions.iter().zip(totals).filter(|(_, totals)| totals.calls > 0);
+        called
+            .map(|(function, totals)| Row {
+                function: function.name.clone(),
+                object: plan.objects[function.object].name.clone(),
+                totals: totals.clone(),
+                untimed: match &function.returns {
+                    Returns::EntryOnly(reason) => Some(plan_text::entry_only_reason(*reason).to_owned()),
+                    Returns::ReturnProbe(_) | Returns::ExitSites(..) => None,
+                },
+            })
+            .collect()
+    }
+
+    fn overhead(&self, totals: &[FunctionTotals]) -> Option<Overhead> {
+        let (mut hits, mut spent) = (0, 0.0);
+        for (function, totals) in self.setup.plan.functions.iter().zip(totals) {
+            let (call_ns, call_hits) = self.model.call(function);
+            hits += totals.calls * call_hits;
+            spent += totals.calls as f64 * call_ns;
+        }
+        let elapsed = self.attached.elapsed().as_nanos() as f64;
+        (hits > 0).then(|| Overhead {
+            hits,
+            hit_ns: spent / hits as f64,
+            core_percent: 100.0 * spent / elapsed,
+            basis: "estimated from probes measured on this machine",
+        })
+    }
+
+    fn all_notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.kernel.layout.resolution.is_none() {
+            notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
+        }
+        if !self.attachments.refused().is_empty() {
+            notes.push(format!("the kernel refused: {}", self.names(self.attachments.refused())));
+        }
+        let Forks { followed, missed, replaced } = &self.forks;
+        if followed + missed > 0 {
+            notes.push(format!(
+                "{} forked processes: {followed} followed (from some milliseconds after the fork), {missed} ended before",
+                followed + missed
+            ));
+        }
+        if !replaced.is_empty() {
+            let pids: Vec<String> = replaced.iter().map(u32::to_string).collect();
+            notes.push(format!("another program since (exec), whose calls are not seen: process {}", pids.join(", ")));
+        }
+        notes.extend(self.notes.iter().cloned());
+        notes
+    }
+
+    /// Detaches, drains, and prints the last table. Returns whether anything was lost.
+    pub(super) fn conclude(
+        mut self,
+        reader: Reader,
+        display: Display,
+        summary_file: Option<SummaryFile>,
+    ) -> Result<bool, SessionError> {
+        let elapsed_ns = self.attached.elapsed().as_nanos() as u64;
+        std::mem::take(&mut self.attachments).close();
+        let totals = self.totals();
+        let losses = self.losses(&totals);
+        let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
+        log::debug!("the reader used {cpu:?} of CPU time for {} records", counts.records);
+        if counts.undecodable() > 0 {
+            self.notes.push(format!("{} messages of the kernel could not be read", counts.undecodable()));
+        }
+        let summary = self.summary_of(&totals);
+        let lost = !summary.is_complete();
+        if let Some(file) = summary_file {
+            file.write(&SummaryData {
+                elapsed_ns,
+                mode: self.kernel.mode,
+                plan: &self.setup.plan,
+                totals: &totals,
+                losses: &losses,
+                recorded: counts,
+                notes: &summary.notes,
+            })?;
+        }
+        display.conclude(&summary)?;
+        match failure {
+            Some(error) if !error.is_broken_pipe() => Err(error.into()),
+            Some(_) | None => Ok(lost),
+        }
+    }
+}
