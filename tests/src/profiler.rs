@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::kernel::AttachMode;
 use crate::process::{self, Output};
-use crate::records::{self, Record};
+use crate::records::{self, Record, Recording};
 use crate::report::Report;
 use crate::target::{Target, code};
 
@@ -195,8 +195,13 @@ impl Ended {
     }
 
     /// What it recorded through [`Profiler::attach_recording`].
-    pub fn records(&self) -> Vec<Record> {
+    pub fn recording(&self) -> Recording {
         records::read(&self.folder.path().join(RECORDS))
+    }
+
+    /// The calls and returns that it recorded through [`Profiler::attach_recording`].
+    pub fn records(&self) -> Vec<Record> {
+        self.recording().records
     }
 
     /// The text of a file in its working folder.

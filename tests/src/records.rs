@@ -24,7 +24,6 @@ const COLUMNS: [&str; 12] = [
     reason = "the columns of the recording, documented by the profiler"
 )]
 pub struct Record {
-    pub index: u64,
     pub kind: String,
     pub function: String,
     pub time_ns: u64,
@@ -48,21 +47,32 @@ impl Record {
     }
 }
 
+/// A recording.
+#[derive(Debug, Default)]
+pub struct Recording {
+    /// Calls and returns.
+    pub records: Vec<Record>,
+    /// What could not be kept, as `reason=count`.
+    pub lost: Vec<String>,
+}
+
 /// Reads the recording at `path`, and checks its header and that its rows are numbered from 0.
-pub fn read(path: &Path) -> Vec<Record> {
+pub fn read(path: &Path) -> Recording {
     let mut reader = csv::ReaderBuilder::new()
         .from_path(path)
         .expect("the recording can be opened");
     let header = reader.headers().expect("the recording has a header");
     assert_eq!(header.iter().collect::<Vec<_>>(), COLUMNS);
-    let records: Vec<_> = reader
-        .records()
-        .map(|row| parse(&row.expect("every row has every column")))
-        .collect();
-    for (position, record) in records.iter().enumerate() {
-        assert_eq!(record.index, position as u64, "rows are numbered without gaps");
+    let mut recording = Recording::default();
+    for (position, row) in reader.records().enumerate() {
+        let row = row.expect("every row has every column");
+        assert_eq!(row[0].parse(), Ok(position), "rows are numbered without gaps");
+        match &row[1] {
+            "lost" => recording.lost.push(row[2].to_owned()),
+            _ => recording.records.push(parse(&row)),
+        }
     }
-    records
+    recording
 }
 
 fn parse(row: &csv::StringRecord) -> Record {
@@ -72,7 +82,6 @@ fn parse(row: &csv::StringRecord) -> Record {
             .unwrap_or_else(|_| panic!("`{}` is not a number in {row:?}", COLUMNS[column]))
     };
     Record {
-        index: number(0),
         kind: row[1].to_owned(),
         function: row[2].to_owned(),
         time_ns: number(5),

@@ -41,7 +41,7 @@ FUNCTION(loops_through_table, "mov $3, %ecx\n 1: push %rdi\n pop %rax\n dec %ecx
          " lea 1b(%rip), %rdx\n jmp *%rdx\n 2: inc %rax\n ret")
 FUNCTION(loops_from_cold, "mov $3, %ecx\n .Lfrom_cold_inside: push %rdi\n pop %rax\n"
          " jmp loops_from_cold.cold\n .Lfrom_cold_out: inc %rax\n ret")
-FUNCTION(loops_to_first, "nopl 0(%rax)\n test %rsi, %rsi\n jne 1f\n mov %rdi, %rax\n inc %rax\n ret\n"
+FUNCTION(first_nop4, "nopl 0(%rax)\n test %rsi, %rsi\n jne 1f\n mov %rdi, %rax\n inc %rax\n ret\n"
          " 1: xor %esi, %esi\n inc %rdi\n mov %rdi, %rax\n ret")
 __asm__(".section .text.unlikely\n.globl loops_from_cold.cold\n.type loops_from_cold.cold, @function\n"
         "loops_from_cold.cold:\n dec %ecx\n jne .Lfrom_cold_inside\n jmp .Lfrom_cold_out\n"
@@ -59,7 +59,7 @@ static const struct {
     ROW(first_nop5), ROW(first_nop5_push), ROW(first_xor), ROW(first_rip_relative), ROW(first_writes_argument),
     ROW(ends_in_rep_ret), ROW(ends_in_ret_immediate), ROW(ends_in_two_places), ROW(loops_to_second_nop),
     ROW(loops_to_second_push), ROW(loops_by_loop), ROW(loops_to_third), ROW(loops_through_table),
-    ROW(loops_from_cold), ROW(loops_to_first),
+    ROW(loops_from_cold), ROW(first_nop4),
 };
 
 int main(void)

@@ -17,9 +17,11 @@ mod kernel {
     mod entries;
     mod errors;
     mod focus;
+    mod governor;
     mod harmless;
     mod leaving;
     mod loss;
+    mod output;
     mod run;
     mod sites;
     mod stops;

@@ -34,6 +34,7 @@ fn sample_programs_in_c_print_the_same_every_time() {
         ("seccomp.c", &["late"], 8),
         ("steps.c", &[], 9),
         ("focus.c", &[], 0),
+        ("execs.c", &[], 14),
     ] {
         for flags in [["-O0", "-fcf-protection=full"], ["-O2", "-fcf-protection=none"]] {
             assert_deterministic(
@@ -49,6 +50,7 @@ fn sample_programs_in_c_print_the_same_every_time() {
 #[test]
 fn sample_programs_in_c_plus_plus_and_rust_print_the_same_every_time() {
     assert_deterministic(&Program::new("thread_ends.cpp").flags(&["-O2"]), &[], 0);
+    assert_deterministic(&Program::new("names.cpp").flags(&["-O2"]), &[], 0);
     assert_deterministic(&Program::new("panics.rs"), &[], 12);
     assert_deterministic(&Program::new("library_calls.cpp").flags(&["-O1"]), &[], 0);
     let library = Program::new("thrower.cpp")

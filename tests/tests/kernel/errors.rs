@@ -76,7 +76,7 @@ fn a_pattern_that_matches_nothing_names_the_nearest_function() {
     });
 }
 
-/// Check that a mode that needs more memory than allowed says so and how to allow it.
+/// Check that counters that need more memory than allowed say so and how to allow it.
 #[test]
 fn a_budget_of_memory_that_is_too_small_is_named_with_its_option() {
     with_kernel(|_| {
@@ -88,7 +88,7 @@ fn a_budget_of_memory_that_is_too_small_is_named_with_its_option() {
             &[],
         );
         assert_failure(
-            &attach(target.pid(), &["--max-map-memory", "1K"]),
+            &attach(target.pid(), &["--max-map-memory", "1"]),
             &["--max-map-memory"],
         );
     });

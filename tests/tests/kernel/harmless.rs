@@ -221,6 +221,41 @@ fn a_stripped_static_program_runs_as_it_would() {
     assert_unharmed(&build("altstack.c"), &[&[]], &["--function", "*+0x4017*"]);
 }
 
+/// Check that the C library can be probed as a whole under programs that return twice from `setjmp` and `vfork`, swap
+/// stacks, cancel threads and handle signals.
+#[test]
+fn programs_run_as_they_would_with_the_whole_c_library_probed() {
+    let all = ["--object", "libc.so*"];
+    let names = [
+        "*setjmp",
+        "*longjmp",
+        "*fork",
+        "swapcontext",
+        "getcontext",
+        "pthread_exit",
+        "raise",
+        "clone*",
+    ];
+    let few: Vec<_> = all
+        .into_iter()
+        .chain(names.iter().flat_map(|name| ["--function", *name]))
+        .collect();
+    let thread_ends = Program::new("thread_ends.cpp").flags(&["-O2"]).build();
+    let programs = [
+        c("jumps.c"),
+        c("forks.c"),
+        c("coroutines.c"),
+        thread_ends,
+        c("altstack.c"),
+        exceptions(),
+    ];
+    for_each_attach_mode(|mode| {
+        for program in &programs {
+            assert_harmless(program, &[], mode, &few, &all);
+        }
+    });
+}
+
 /// Check that a program of many entries, loops and tail calls computes what it would.
 #[test]
 fn functions_of_every_shape_compute_what_they_would() {

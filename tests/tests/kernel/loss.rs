@@ -33,8 +33,8 @@ fn with_a_ring_too_small_records_and_loss_are_all_calls_and_returns() {
         let profiler =
             Profiler::attach_recording(&target, mode, &["--function", "worker", "--ring-size", "64K"]);
         let (calls, ended) = overflow(profiler, target);
-        let rows = ended.records();
-        let stderr = ended.stderr.clone();
+        let recording = ended.recording();
+        let said = format!("{}{}", ended.stdout, ended.stderr);
         let report = ended.success();
         let row = report.row("worker");
         assert_eq!(
@@ -44,15 +44,19 @@ fn with_a_ring_too_small_records_and_loss_are_all_calls_and_returns() {
         );
         let lost = report.loss(LossReason::RingFull);
         assert!(lost > 0, "the ring did not overflow: {report:#?}");
-        assert_eq!(rows.len() as u64, report.records());
         assert_eq!(
-            report.records() + lost,
+            recording.records.len() as u64 + lost,
             2 * calls,
             "records and loss are all there is"
         );
+        assert_eq!(
+            recording.lost,
+            [format!("ring_full={lost}")],
+            "the recording says what it lacks"
+        );
         assert!(
-            stderr.contains(&lost.to_string()),
-            "the loss is not stated: {stderr}"
+            said.contains(LossReason::RingFull.text()),
+            "the loss is not stated: {said}"
         );
         report.assert_no_loss_but(&[LossReason::RingFull]);
     });
