@@ -17,7 +17,7 @@ use super::governor::{CostModel, Governor};
 use super::reader::{Notice, Reader};
 use super::setup::{self, Setup};
 use super::state::{Forks, State};
-use super::summary_json::SummaryFile;
+use super::summary_json::{SummaryFile, Times};
 use super::{Outcome, SessionError};
 use crate::cli::config::{DisplayConfig, OnLoss, SessionConfig};
 use crate::event::FunctionNames;
@@ -83,7 +83,9 @@ impl Session {
         let (events, process_events) = (kernel.take_events()?, kernel.take_process_events()?);
         let ends = processes.iter().map(Process::end_notice).collect::<Result<_, _>>()?;
         warn_of(&setup, mode);
+        let attaching = Instant::now();
         let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
+        let mut times = Times { attach: attaching.elapsed(), ..Times::default() };
         let names = FunctionNames::from(&setup.plan);
         let pipeline = recorder
             .map(|recorder| EventPipeline::new(names, recorder, Threads::of_this_machine()))
@@ -94,6 +96,7 @@ impl Session {
         let governor = Governor::new(config.limits.max_overhead, setup.plan.functions.len(), records);
         let title = title(processes);
         announce(&title, &setup, mode, started);
+        times.startup = started.elapsed();
         let state = State {
             kernel,
             attachments,
@@ -105,6 +108,7 @@ impl Session {
             title,
             attached: Instant::now(),
             observed: Instant::now(),
+            times,
             forks: Forks::default(),
         };
         let settings =

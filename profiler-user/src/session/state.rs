@@ -15,7 +15,7 @@ use super::display::Display;
 use super::governor::{CostModel, Decision, Governor};
 use super::reader::{Reader, ReaderResult};
 use super::setup::Setup;
-use super::summary_json::{SummaryData, SummaryFile};
+use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
 use crate::kernel::load::Kernel;
 use crate::probe::plan::Returns;
@@ -37,6 +37,7 @@ pub(super) struct State {
     pub(super) title: String,
     pub(super) attached: Instant,
     pub(super) observed: Instant,
+    pub(super) times: Times,
     pub(super) forks: Forks,
 }
 
@@ -218,11 +219,12 @@ impl State {
         summary_file: Option<SummaryFile>,
     ) -> Result<bool, SessionError> {
         let elapsed_ns = self.attached.elapsed().as_nanos() as u64;
+        let detaching = Instant::now();
         std::mem::take(&mut self.attachments).close();
+        self.times.detach = detaching.elapsed();
         let totals = self.totals();
         let losses = self.losses(&totals);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
-        log::debug!("the reader used {cpu:?} of CPU time for {} records", counts.records);
         if counts.undecodable() > 0 {
             self.notes.push(format!("{} messages of the kernel could not be read", counts.undecodable()));
         }
@@ -236,6 +238,8 @@ impl State {
                 totals: &totals,
                 losses: &losses,
                 recorded: counts,
+                reader_cpu: cpu,
+                times: self.times,
                 notes: &summary.notes,
             })?;
         }

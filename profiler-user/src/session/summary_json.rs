@@ -2,6 +2,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use profiler_common::loss::LossReason;
 use serde_json::{Value, json};
@@ -32,8 +33,23 @@ pub struct SummaryData<'a> {
     pub losses: &'a [(LossReason, u64)],
     /// What was recorded.
     pub recorded: PipelineCounts,
+    /// CPU time of the thread that made the records.
+    pub reader_cpu: Duration,
+    /// What the session itself took.
+    pub times: Times,
     /// What else must be said.
     pub notes: &'a [String],
+}
+
+/// What a session itself took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// From the start until every probe was in place: reading files, planning and loading included.
+    pub startup: Duration,
+    /// Of that, making the links.
+    pub attach: Duration,
+    /// Closing the links.
+    pub detach: Duration,
 }
 
 impl SummaryFile {
@@ -58,13 +74,16 @@ impl SummaryFile {
 }
 
 fn document(data: &SummaryData<'_>) -> Value {
-    let SummaryData { elapsed_ns, mode, plan, totals, losses, recorded, notes } = data;
+    let SummaryData { elapsed_ns, mode, plan, totals, losses, recorded, reader_cpu, times, notes } = data;
     let functions: Vec<Value> =
         plan.functions.iter().zip(*totals).map(|(planned, totals)| function(plan, planned, totals)).collect();
     let loss: serde_json::Map<String, Value> =
         losses.iter().map(|(reason, count)| (reason.key().to_owned(), json!(count))).collect();
     json!({
         "elapsed_ns": elapsed_ns,
+        "startup_ns": nanoseconds(times.startup),
+        "attach_ns": nanoseconds(times.attach),
+        "detach_ns": nanoseconds(times.detach),
         "attach_mode": mode.name(),
         "functions": functions,
         "loss": loss,
@@ -72,9 +91,14 @@ fn document(data: &SummaryData<'_>) -> Value {
             "records": recorded.records,
             "undecodable": recorded.undecodable(),
             "unnamed": recorded.unnamed,
+            "reader_cpu_ns": nanoseconds(*reader_cpu),
         },
         "notes": notes,
     })
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos() as u64
 }
 
 fn function(plan: &Plan, planned: &PlannedFunction, totals: &FunctionTotals) -> Value {
