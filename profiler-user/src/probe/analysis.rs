@@ -1,9 +1,14 @@
 //! What is known of an object's functions while a plan is made.
 use std::collections::HashMap;
 
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+
 use super::body::{self, Body, Surroundings};
 use super::callees;
 use crate::object::{Code, Function, FunctionKind, ObjectFile, names};
+
+/// The most that is searched of code that may be a fragment, bytes.
+const MAX_UNNAMED_FRAGMENT: u64 = 4096;
 
 /// An object with its code.
 pub(super) struct Analysis<'a> {
@@ -21,6 +26,27 @@ impl Analysis<'_> {
             };
         }
         body::follow(self, function.address, function.end())
+    }
+
+    /// Whether code without a name jumps into the middle of a function. Its unwind table does not tell it from a
+    /// function where it is entered before a stack frame is set up.
+    fn goes_back_into(&self, fragment: &Function, function: &Function) -> bool {
+        let end = fragment
+            .end()
+            .min(fragment.address.saturating_add(MAX_UNNAMED_FRAGMENT));
+        let Some(bytes) = self.code.bytes(fragment.address, end) else {
+            return false;
+        };
+        let inside = function.address + 1..function.end();
+        Decoder::with_ip(64, bytes, fragment.address, DecoderOptions::NONE)
+            .iter()
+            .any(|instruction| {
+                let jumps = matches!(
+                    instruction.flow_control(),
+                    FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
+                );
+                jumps && inside.contains(&instruction.near_branch_target())
+            })
     }
 
     fn is_part_of(&self, fragment: &Function, function: &Function) -> bool {
@@ -44,7 +70,15 @@ impl Surroundings for Analysis<'_> {
     fn fragment(&self, function: u64, address: u64) -> Option<(u64, u64)> {
         let fragment = &self.file.functions()[self.file.function_containing(address)?];
         let function = &self.file.functions()[self.file.function_at(function)?];
-        let owned = fragment.kind == FunctionKind::Fragment && self.is_part_of(fragment, function);
+        let owned = match fragment.kind {
+            FunctionKind::Fragment => self.is_part_of(fragment, function),
+            FunctionKind::Ordinary => {
+                fragment.address == address
+                    && self.file.names(fragment).next().is_none()
+                    && self.goes_back_into(fragment, function)
+            }
+            FunctionKind::Ifunc => false,
+        };
         owned.then(|| (fragment.address, fragment.end()))
     }
 
