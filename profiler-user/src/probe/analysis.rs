@@ -1,5 +1,6 @@
 //! What is known of an object's functions while a plan is made.
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
@@ -10,16 +11,39 @@ use crate::object::{Code, Function, FunctionKind, ObjectFile, names};
 /// The most that is searched of code that may be a fragment, bytes.
 const MAX_UNNAMED_FRAGMENT: u64 = 4096;
 
+/// How often each byte of code is followed at most, on average.
+const MAX_PASSES: u64 = 16;
+
 /// An object with its code.
 pub(super) struct Analysis<'a> {
     pub(super) file: &'a ObjectFile,
     pub(super) code: &'a Code,
+    /// Bytes of functions that may still be followed.
+    budget: AtomicU64,
 }
 
-impl Analysis<'_> {
+impl<'a> Analysis<'a> {
+    /// An analysis that follows each byte of code a few times at most: functions overlap in damaged files only.
+    pub(super) fn new(file: &'a ObjectFile, code: &'a Code) -> Self {
+        let size = file
+            .segments()
+            .executable()
+            .fold(0_u64, |size, segment| size.saturating_add(segment.size));
+        Self {
+            file,
+            code,
+            budget: AtomicU64::new(size.saturating_mul(MAX_PASSES)),
+        }
+    }
+
     /// What this function does.
     pub(super) fn body(&self, function: &Function) -> Body {
-        if function.size == 0 {
+        let spend = |left: u64| left.checked_sub(function.size);
+        let affordable = self
+            .budget
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .is_ok();
+        if function.size == 0 || !affordable {
             return Body {
                 undecodable: true,
                 ..Body::default()

@@ -69,10 +69,7 @@ fn plan_functions(
     (choice, facts): (ReturnsChoice, ProcessFacts),
 ) -> Result<Vec<Result<PlannedFunction, LeftOutReason>>, PlanError> {
     let code = object.file.load_code()?;
-    let analysis = Analysis {
-        file: &object.file,
-        code: &code,
-    };
+    let analysis = Analysis::new(&object.file, &code);
     let on_x86 = object.file.machine() == Machine::X86_64;
     let bodies: Vec<Body> = if on_x86 {
         parallel::map(selected, |selected| {
