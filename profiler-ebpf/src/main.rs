@@ -10,6 +10,7 @@
 mod atomic;
 mod emit;
 mod filter;
+mod log;
 mod maps;
 mod probes;
 mod stack;

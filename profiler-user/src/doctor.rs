@@ -1,8 +1,6 @@
 //! What this machine can do, what replaces what it cannot, and what a probe costs on it: a printable report.
 use std::io::{self, Write};
 
-use aya::util::KernelVersion;
-
 use crate::kernel::btf::kernel_offsets;
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::error::KernelError;
@@ -83,13 +81,13 @@ fn described(error: &KernelError) -> String {
 fn kernel_version() -> Finding {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim().to_owned();
-    match KernelVersion::current() {
-        Ok(version) if version >= KernelVersion::new(5, 15, 0) => good("kernel", release),
-        Ok(_) | Err(_) => Finding {
-            what: "kernel".to_owned(),
-            state: State::Bad,
-            detail: format!("{release}: 5.15 is the oldest that works (attach cookies)"),
-        },
+    if capability::is_new_enough() {
+        return good("kernel", release);
+    }
+    Finding {
+        what: "kernel".to_owned(),
+        state: State::Bad,
+        detail: format!("{release}: 5.15 is the oldest that works (attach cookies)"),
     }
 }
 

@@ -11,7 +11,7 @@ use profiler_common::stats::function_flags;
 
 use super::registers::Registers;
 use crate::stack::{self, Frame, Stack};
-use crate::{emit, filter, maps, stats};
+use crate::{emit, filter, log, maps, stats};
 
 /// What a session program answers at an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ fn function_session(ctx: ProbeContext) -> u32 {
     // Armed at the entry, so that it belongs to a call that counted, whatever became of its link since.
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::flags(cookie) {
-        leave(cookie, flags, registers.frame_after_return());
+        leave(&ctx, cookie, flags, registers.frame_after_return());
     }
     0
 }
@@ -49,10 +49,11 @@ fn function_entry(ctx: ProbeContext) -> u32 {
 /// Return through a return probe.
 #[uretprobe]
 fn function_return(ctx: RetProbeContext) -> u32 {
-    let registers = Registers::of(&ProbeContext::new(ctx.as_ptr()));
+    let ctx = ProbeContext::new(ctx.as_ptr());
+    let registers = Registers::of(&ctx);
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::wanted(cookie) {
-        leave(cookie, flags, registers.frame_after_return());
+        leave(&ctx, cookie, flags, registers.frame_after_return());
     }
     0
 }
@@ -65,7 +66,7 @@ fn function_exit(ctx: ProbeContext) -> u32 {
     if let Some(flags) = filter::wanted(cookie)
         && cookie.condition.is_none_or(|code| registers.condition_holds(code))
     {
-        leave(cookie, flags, registers.frame_at_site());
+        leave(&ctx, cookie, flags, registers.frame_at_site());
     }
     0
 }
@@ -127,12 +128,13 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
 }
 
 #[inline(always)]
-fn leave(cookie: Cookie, flags: u32, sp: u64) {
+fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     let end_ns = now();
     let function = cookie.function.0;
     let Some((stack, frame, depth)) = close(sp, function) else {
         if maps::focus() == 0 && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
+            log::return_without_entry(ctx, function, sp);
         }
         return;
     };

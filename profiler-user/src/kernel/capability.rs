@@ -115,6 +115,11 @@ pub fn has_return_probe_defect() -> bool {
     within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
 }
 
+/// Whether the kernel has attach cookies (5.15), without which no way of attaching works.
+pub fn is_new_enough() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 15, 0))
+}
+
 /// Whether the helper `bpf_loop` is there (5.17).
 pub fn has_loop() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))

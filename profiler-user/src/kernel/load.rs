@@ -1,7 +1,7 @@
 //! Loading the programs and sizing their maps.
 use std::os::fd::BorrowedFd;
 
-use aya::maps::{Map, MapData, RingBuf};
+use aya::maps::{Map, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::config::KernelConfig;
@@ -17,6 +17,7 @@ use super::btf::{KernelOffsets, kernel_offsets};
 use super::error::KernelError;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
 use super::map::MappedArray;
+use super::ring::Ring;
 use super::program::{ProgramSource, Programs, map_fd};
 
 /// The kernel side, compiled by the build script.
@@ -109,6 +110,8 @@ pub struct Kernel {
     /// `cpus × functions × buckets` counters of 32 bits, two to an element.
     pub histograms: MappedArray<u64>,
     loss: MappedArray<u64>,
+    #[cfg(feature = "kernel-log")]
+    log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 /// Possible CPUs of this machine: the highest number plus one.
@@ -134,6 +137,8 @@ impl Kernel {
             histograms: MappedArray::new("HISTOGRAMS", array_fd(&ebpf, "HISTOGRAMS")?, histogram_elements(layout))?,
             loss: MappedArray::new("LOSS", array_fd(&ebpf, "LOSS")?, (layout.cpus * LOSS_REASONS) as usize)?,
             ebpf,
+            #[cfg(feature = "kernel-log")]
+            log: None,
         };
         for (program, tracepoint) in [
             ("thread_exit", "sched_process_exit"),
@@ -142,7 +147,25 @@ impl Kernel {
         ] {
             kernel.attach_tracepoint(program, tracepoint)?;
         }
+        #[cfg(feature = "kernel-log")]
+        kernel.start_log();
         Ok(kernel)
+    }
+
+    #[cfg(feature = "kernel-log")]
+    fn start_log(&mut self) {
+        match aya_log::EbpfLogger::init(&mut self.ebpf) {
+            Ok(log) => self.log = Some(log),
+            Err(error) => log::warn!("the programs' messages cannot be read: {error}"),
+        }
+    }
+
+    /// Prints the programs' messages, where they were compiled in.
+    pub fn flush_log(&mut self) {
+        #[cfg(feature = "kernel-log")]
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
     }
 
     fn attach_tracepoint(&mut self, program: &'static str, tracepoint: &str) -> Result<(), KernelError> {
@@ -166,18 +189,18 @@ impl Kernel {
     }
 
     /// The ring of calls and returns. It can be taken once.
-    pub fn take_events(&mut self) -> Result<RingBuf<MapData>, KernelError> {
+    pub fn take_events(&mut self) -> Result<Ring, KernelError> {
         self.take_ring("EVENTS")
     }
 
     /// The ring of threads and processes. It can be taken once.
-    pub fn take_process_events(&mut self) -> Result<RingBuf<MapData>, KernelError> {
+    pub fn take_process_events(&mut self) -> Result<Ring, KernelError> {
         self.take_ring("PROCESS_EVENTS")
     }
 
-    fn take_ring(&mut self, name: &'static str) -> Result<RingBuf<MapData>, KernelError> {
+    fn take_ring(&mut self, name: &'static str) -> Result<Ring, KernelError> {
         let map = self.ebpf.take_map(name).ok_or(KernelError::Object { what: "map", name })?;
-        RingBuf::try_from(map).map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
+        RingBuf::try_from(map).map(Ring).map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
     }
 
     /// The slot of a function's counters on a CPU.

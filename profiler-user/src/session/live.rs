@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use profiler_common::stats::function_flags;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,8 +24,8 @@ use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, calibrate, capability};
 use crate::recorder::EventPipeline;
 use crate::resolve::Threads;
-use crate::target::command::RunningCommand;
-use crate::target::process::Process;
+use crate::target::command::{self, RunningCommand};
+use crate::target::process::{self, Process};
 
 /// How often the governor looks at the cost.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
@@ -214,7 +213,7 @@ impl EventLoop {
                 index = first_end(&self.ends) => {
                     drop(self.ends.swap_remove(index));
                     // A command's end is the session's; followed children may live on.
-                    if self.ends.is_empty() || self.command.is_some_and(|pid| !is_alive(pid)) {
+                    if self.ends.is_empty() || self.command.is_some_and(|pid| !process::is_alive(pid)) {
                         return Ok(End::TargetEnded);
                     }
                 }
@@ -241,24 +240,14 @@ impl EventLoop {
     fn interrupted(&mut self, number: libc::c_int) -> Option<End> {
         let Some(pid) = self.command.take() else { return Some(End::Signal) };
         if number != libc::SIGINT || !io::stdin().is_terminal() {
-            // SAFETY: plain numbers; the child has not been waited for, so that the id is still its own.
-            unsafe { libc::kill(pid as libc::pid_t, number) };
+            command::pass_signal(pid, number);
         }
         None
     }
 }
 
 fn watched(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
-        .map_err(|source| SessionError::System { what: "watch for the target's end", source })
-}
-
-/// Whether a child that we have not waited for is no zombie.
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name may hold anything but is in parentheses.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| state != 'Z' && state != 'X')
+    process::watch_end(fd).map_err(|source| SessionError::System { what: "watch for the target's end", source })
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {

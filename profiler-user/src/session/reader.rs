@@ -1,17 +1,16 @@
 //! Drains the rings, on a thread of its own: events become records there.
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, RingBuf};
 use profiler_common::loss::LossReason;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
 use crate::event::{Event, Stream};
+use crate::kernel::ring::Ring;
 use crate::recorder::{EventPipeline, PipelineCounts, RecorderError};
 
 /// Waits while events flow, and while nothing happens. Nobody wakes the reader for a single event.
@@ -59,8 +58,8 @@ pub struct Reader {
 impl Reader {
     /// Starts reading. `pipeline`: what becomes of events; none = only word of processes is wanted.
     pub fn start(
-        events: RingBuf<MapData>,
-        processes: RingBuf<MapData>,
+        events: Ring,
+        processes: Ring,
         pipeline: Option<EventPipeline>,
         notices: UnboundedSender<Notice>,
     ) -> Result<Self, SessionError> {
@@ -88,8 +87,8 @@ impl Reader {
 }
 
 struct Loop {
-    events: RingBuf<MapData>,
-    processes: RingBuf<MapData>,
+    events: Ring,
+    processes: Ring,
     pipeline: Option<EventPipeline>,
     notices: UnboundedSender<Notice>,
     failure: Option<RecorderError>,
@@ -124,22 +123,21 @@ impl Loop {
         let Self { events, processes, pipeline, notices, failure, ended, cpu: _ } = self;
         let mut read = 0;
         let mut record = |stream, message: &[u8]| {
+            if stream == Stream::Processes
+                && let Some(notice) = notice(message)
+            {
+                // The session may be gone already.
+                let _: Result<(), _> = notices.send(notice);
+            }
             let result = pipeline.as_mut().map_or(Ok(()), |pipeline| pipeline.message(stream, message));
             if let Err(error) = result {
                 give_up(pipeline, failure, ended, notices, error);
             }
         };
-        while let Some(message) = processes.next() {
-            if let Some(notice) = notice(&message) {
-                // The session may be gone already.
-                let _: Result<(), _> = notices.send(notice);
-            }
-            record(Stream::Processes, &message);
+        while processes.next(|message| record(Stream::Processes, message)).is_some() {
             read += 1;
         }
-        for _ in 0..TURN {
-            let Some(message) = events.next() else { break };
-            record(Stream::Functions, &message);
+        while read < TURN && events.next(|message| record(Stream::Functions, message)).is_some() {
             read += 1;
         }
         read
@@ -154,7 +152,7 @@ impl Loop {
 
     fn wait(&self, timeout: Duration) {
         let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut fds = [poll(self.events.as_raw_fd()), poll(self.processes.as_raw_fd())];
+        let mut fds = [poll(self.events.wake_fd()), poll(self.processes.wake_fd())];
         // SAFETY: the array outlives the call. An error means a shorter wait.
         unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout.as_millis() as libc::c_int) };
     }

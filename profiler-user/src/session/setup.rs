@@ -73,7 +73,7 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
     }
     let (objects, mut mapped_by) = open_objects(files)?;
     let facts = ProcessFacts { seccomp, return_probe_defect: capability::has_return_probe_defect(), ..ProcessFacts::default() };
-    let mut plan = planner::plan(&objects, &request, &facts)?;
+    let mut plan = planner::plan(&objects, &request, facts)?;
     if config.probing.site == SiteChoice::Entry {
         probe_entries(&mut plan);
     }

@@ -57,6 +57,7 @@ impl State {
     pub(super) fn observe(&mut self) -> Result<(), SessionError> {
         let elapsed_ns = self.observed.elapsed().as_nanos() as f64;
         self.observed = Instant::now();
+        self.kernel.flush_log();
         let calls: Vec<u64> =
             self.function_ids().map(|function| Counters::totals(&self.kernel, function).calls).collect();
         self.counters.watch(&self.kernel, calls.len() as u32);

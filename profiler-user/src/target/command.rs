@@ -90,12 +90,12 @@ impl RunningCommand {
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
+}
 
-    /// Passes a signal on.
-    pub fn signal(&self, signal: libc::c_int) {
-        // SAFETY: plain numbers; the child has not been waited for, so that the id is still its own.
-        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
-    }
+/// Passes a signal on to a command that has not been waited for, so that the id is still its own.
+pub fn pass_signal(pid: u32, signal: libc::c_int) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
 /// The exit status of a shell: the command's own, or 128 and the signal.

@@ -5,6 +5,9 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::TargetError;
 
 /// Which file, whatever its path: device and inode.
@@ -105,6 +108,20 @@ impl Process {
         // SAFETY: the descriptor is new and ours.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
     }
+}
+
+/// Waits for what [`Process::end_notice`] tells, within the event loop.
+pub fn watch_end(notice: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor moves into the registration, which keeps it open and is all that uses it.
+    Ok(unsafe { AsyncFd::register_with_interest(notice, Interest::READABLE) }?)
+}
+
+/// Whether a child that we have not waited for is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name may hold anything but is in parentheses.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
