@@ -35,7 +35,7 @@ const MANY_PERF_EVENTS: usize = 64;
 /// What a session is about.
 pub(super) enum Target {
     /// Processes that were running.
-    Processes(Vec<Process>),
+    Processes,
     /// A command that was started, and now goes.
     Command(RunningCommand),
 }
@@ -115,7 +115,7 @@ impl Session {
     pub(super) fn run(self, target: Target) -> Result<Outcome, SessionError> {
         let Self { mut state, mut notices, reader, ends, settings, summary_file } = self;
         let company = match target {
-            Target::Processes(_) => Company::Alone,
+            Target::Processes => Company::Alone,
             Target::Command(_) => Company::Command,
         };
         let mut display = Display::new(&settings.display, company);
@@ -129,7 +129,7 @@ impl Session {
         let concluded = state.conclude(reader, display, summary_file);
         // A command goes on to its own end, whatever became of the profile.
         let command = match target {
-            Target::Processes(_) => None,
+            Target::Processes => None,
             Target::Command(mut command) => Some(command.wait().map_err(|source| SessionError::System {
                 what: "wait for the command",
                 source,
@@ -184,7 +184,7 @@ impl EventLoop {
             ends: ends.into_iter().map(watched).collect::<Result<_, _>>()?,
             command: match target {
                 Target::Command(command) => Some(command.pid()),
-                Target::Processes(_) => None,
+                Target::Processes => None,
             },
         })
     }

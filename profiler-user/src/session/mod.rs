@@ -37,7 +37,7 @@ pub fn attach(config: &AttachConfig) -> Result<Outcome, SessionError> {
         return dry_run(&processes, &config.session);
     }
     let session = live::Session::start(&processes, &config.session, started)?;
-    session.run(Target::Processes(processes))
+    session.run(Target::Processes)
 }
 
 /// Starts a command and profiles it to its end.
