@@ -11,8 +11,8 @@ use super::error::KernelError;
 /// Our own program file, as the kernel is told.
 pub(super) const OWN_PATH: &CStr = c"/proc/self/exe";
 /// Calls per batch, and batches: the fastest batch counts.
-const CALLS: u32 = 2_000;
-const BATCHES: u32 = 3;
+const CALLS: u32 = 250;
+const BATCHES: u32 = 4;
 
 /// Times of a hit with an empty program, ns.
 #[derive(Clone, Copy, Debug, PartialEq)]

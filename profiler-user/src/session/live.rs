@@ -103,6 +103,7 @@ impl Session {
             notes: Vec::new(),
             title,
             attached: Instant::now(),
+            ended_after: None,
             observed: Instant::now(),
             forks: Forks::default(),
         };

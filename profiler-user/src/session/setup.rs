@@ -58,7 +58,7 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
     for process in processes {
         let circumstances = process.circumstances()?;
         seccomp |= circumstances.seccomp;
-        if let Some(tracer) = circumstances.tracer {
+        if let Some(tracer) = circumstances.tracer.filter(|tracer| *tracer != std::process::id()) {
             warnings.push(format!(
                 "process {} is being debugged (TracerPid {tracer}): its breakpoints and ours share bytes, results may differ",
                 process.pid

@@ -1,7 +1,7 @@
 //! What a session has in its hands while it runs: the kernel side, its links, and what was counted.
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use profiler_common::cookie::FunctionId;
 use profiler_common::histogram::relative_error;
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) notes: Vec<String>,
     pub(super) title: String,
     pub(super) attached: Instant,
+    /// How long it was attached, at its end.
+    pub(super) ended_after: Option<Duration>,
     pub(super) observed: Instant,
     pub(super) forks: Forks,
 }
@@ -49,6 +51,11 @@ pub(super) struct Forks {
 }
 
 impl State {
+    /// How long it has been attached, or was.
+    fn elapsed(&self) -> Duration {
+        self.ended_after.unwrap_or_else(|| self.attached.elapsed())
+    }
+
     fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
         (0..self.setup.plan.functions.len() as u32).map(FunctionId)
     }
@@ -147,7 +154,7 @@ impl State {
     fn summary_of(&self, totals: &[FunctionTotals]) -> Summary {
         Summary {
             title: self.title.clone(),
-            elapsed: self.attached.elapsed(),
+            elapsed: self.elapsed(),
             rows: self.rows(totals),
             losses: self.losses(totals),
             overhead: self.overhead(totals),
@@ -179,7 +186,7 @@ impl State {
             hits += totals.calls * call_hits;
             spent += totals.calls as f64 * call_ns;
         }
-        let elapsed = self.attached.elapsed().as_nanos() as f64;
+        let elapsed = self.elapsed().as_nanos() as f64;
         (hits > 0).then(|| Overhead {
             hits,
             hit_ns: spent / hits as f64,
@@ -218,7 +225,7 @@ impl State {
         display: Display,
         summary_file: Option<SummaryFile>,
     ) -> Result<bool, SessionError> {
-        let elapsed_ns = self.attached.elapsed().as_nanos() as u64;
+        let elapsed = *self.ended_after.insert(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
         let totals = self.totals();
         let losses = self.losses(&totals);
@@ -231,7 +238,7 @@ impl State {
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
             file.write(&SummaryData {
-                elapsed_ns,
+                elapsed,
                 mode: self.kernel.mode,
                 plan: &self.setup.plan,
                 totals: &totals,
