@@ -50,10 +50,7 @@ impl Cookie {
             Some(code) => (code & 15) as u64 + 1,
             None => 0,
         };
-        self.function.0 as u64
-            | (self.generation as u64) << 32
-            | (self.role as u64) << 40
-            | condition << 48
+        self.function.0 as u64 | (self.generation as u64) << 32 | (self.role as u64) << 40 | condition << 48
     }
 
     /// What the kernel's number means. Any number is a cookie; the function may be out of range.
@@ -74,9 +71,19 @@ mod tests {
 
     #[test]
     fn a_cookie_survives_the_trip_through_the_kernels_number() {
-        for role in [Role::EntryWithReturnProbe, Role::EntryWithExitSites, Role::EntryOnly, Role::Exit] {
+        for role in [
+            Role::EntryWithReturnProbe,
+            Role::EntryWithExitSites,
+            Role::EntryOnly,
+            Role::Exit,
+        ] {
             for condition in [None, Some(0), Some(15)] {
-                let cookie = Cookie { function: FunctionId(0xdead_beef), generation: 0xa5, role, condition };
+                let cookie = Cookie {
+                    function: FunctionId(0xdead_beef),
+                    generation: 0xa5,
+                    role,
+                    condition,
+                };
                 assert_eq!(Cookie::from_bits(cookie.to_bits()), cookie);
             }
         }

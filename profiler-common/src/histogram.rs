@@ -88,7 +88,14 @@ mod tests {
     fn samples() -> impl Iterator<Item = u64> {
         (0..MAX_BITS).flat_map(|bits| {
             let base = 1_u64 << bits;
-            [base - 1, base, base + 1, base + base / 3, base + base / 2, base + base / 7 * 5]
+            [
+                base - 1,
+                base,
+                base + 1,
+                base + base / 3,
+                base + base / 2,
+                base + base / 7 * 5,
+            ]
         })
     }
 
@@ -98,7 +105,10 @@ mod tests {
             for value in samples().filter(|value| *value < 1 << MAX_BITS) {
                 let index = bucket(value, resolution);
                 let (low, high) = bounds(index, resolution);
-                assert!(low <= value && value < high, "{value} in bucket {index}: {low}..{high}");
+                assert!(
+                    low <= value && value < high,
+                    "{value} in bucket {index}: {low}..{high}"
+                );
             }
         }
     }
@@ -109,7 +119,10 @@ mod tests {
             for value in samples().filter(|value| *value > 0) {
                 let shown = representative(bucket(value, resolution), resolution);
                 let error = shown.abs_diff(value) as f64 / value as f64;
-                assert!(error <= relative_error(resolution), "{value} shown as {shown}: {error}");
+                assert!(
+                    error <= relative_error(resolution),
+                    "{value} shown as {shown}: {error}"
+                );
             }
         }
         assert!(relative_error(MAX_RESOLUTION) <= 0.0625);

@@ -50,7 +50,10 @@ pub const LOSS_REASONS: u32 = LossReason::ALL.len() as u32;
 const _: () = {
     let mut index = 0;
     while index < LossReason::ALL.len() {
-        assert!(LossReason::ALL[index] as usize == index, "slots are numbered without gaps");
+        assert!(
+            LossReason::ALL[index] as usize == index,
+            "slots are numbered without gaps"
+        );
         index += 1;
     }
 };

@@ -3,7 +3,12 @@
 /// Logs that a return had no entry.
 #[cfg(feature = "log")]
 pub(crate) fn return_without_entry(ctx: &aya_ebpf::programs::ProbeContext, function: u32, sp: u64) {
-    aya_log_ebpf::debug!(ctx, "function {}: a return without entry, stack pointer {:x}", function, sp);
+    aya_log_ebpf::debug!(
+        ctx,
+        "function {}: a return without entry, stack pointer {:x}",
+        function,
+        sp
+    );
 }
 
 /// Logs nothing.

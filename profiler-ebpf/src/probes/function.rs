@@ -1,7 +1,7 @@
 //! Entries, returns and exits of functions.
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use profiler_common::cookie::{Cookie, Role};
@@ -64,7 +64,9 @@ fn function_exit(ctx: ProbeContext) -> u32 {
     let cookie = cookie(ctx.as_ptr());
     let registers = Registers::of(&ctx);
     if let Some(flags) = filter::wanted(cookie)
-        && cookie.condition.is_none_or(|code| registers.condition_holds(code))
+        && cookie
+            .condition
+            .is_none_or(|code| registers.condition_holds(code))
     {
         leave(&ctx, cookie, flags, registers.frame_at_site());
     }
@@ -85,7 +87,9 @@ fn now() -> u64 {
 
 #[inline(always)]
 fn enter(cookie: Cookie, sp: u64) -> Verdict {
-    let Some(flags) = filter::wanted(cookie) else { return Verdict::Ignore };
+    let Some(flags) = filter::wanted(cookie) else {
+        return Verdict::Ignore;
+    };
     let opens_focus = flags & function_flags::FOCUS != 0;
     let records = flags & function_flags::EVENTS != 0;
     let timed = cookie.role != Role::EntryOnly;
@@ -104,15 +108,27 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
         return Verdict::Ignore;
     }
     let function = cookie.function.0;
-    let Some(counters) = maps::stats(function) else { return Verdict::Ignore };
+    let Some(counters) = maps::stats(function) else {
+        return Verdict::Ignore;
+    };
     stats::called(counters);
     let depth = stack.map_or(0, Stack::len);
     let start_ns = if timed || records { now() } else { 0 };
     let mut pushed = false;
     if timed && let Some(stack) = stack {
-        let form = if cookie.role == Role::EntryWithReturnProbe { stack::RETURN_PROBE } else { 0 };
+        let form = if cookie.role == Role::EntryWithReturnProbe {
+            stack::RETURN_PROBE
+        } else {
+            0
+        };
         let focus = if opens_focus { stack::FOCUS } else { 0 };
-        pushed = stack.push(Frame { sp, start_ns, child_ns: 0, function, flags: form | focus });
+        pushed = stack.push(Frame {
+            sp,
+            start_ns,
+            child_ns: 0,
+            function,
+            flags: form | focus,
+        });
         if !pushed {
             maps::lose(LossReason::StackTooDeep);
         }

@@ -50,15 +50,26 @@ mod tests {
         for value in values {
             buckets[bucket(value, 3) as usize] += 1;
         }
-        Histogram { resolution: 3, buckets }
+        Histogram {
+            resolution: 3,
+            buckets,
+        }
     }
 
     #[test]
     fn quantiles_of_a_uniform_distribution_are_within_the_stated_error() {
         let histogram = filled(1..=100_000);
-        for (quantile, truth) in [(0.5, 50_000.0), (0.9, 90_000.0), (0.99, 99_000.0), (0.999, 99_900.0)] {
+        for (quantile, truth) in [
+            (0.5, 50_000.0),
+            (0.9, 90_000.0),
+            (0.99, 99_000.0),
+            (0.999, 99_900.0),
+        ] {
             let shown = histogram.quantile(quantile).unwrap() as f64;
-            assert!((shown - truth).abs() / truth <= 0.0625, "p{quantile}: {shown} for {truth}");
+            assert!(
+                (shown - truth).abs() / truth <= 0.0625,
+                "p{quantile}: {shown} for {truth}"
+            );
         }
     }
 

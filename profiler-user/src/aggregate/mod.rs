@@ -27,7 +27,8 @@ pub struct FunctionTotals {
 impl FunctionTotals {
     /// Calls that have begun and not ended.
     pub fn in_flight(&self) -> u64 {
-        self.calls.saturating_sub(self.returns + self.abandoned + self.untimed)
+        self.calls
+            .saturating_sub(self.returns + self.abandoned + self.untimed)
     }
 
     /// Mean duration, ns.

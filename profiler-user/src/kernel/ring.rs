@@ -42,17 +42,34 @@ impl Waker {
 
 /// Waits for messages in one of two rings, for the waker, or for the end of `timeout`.
 pub fn wait(rings: [&Ring; 2], waker: &Waker, timeout: Duration) {
-    let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let poll = |fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
     let [one, other] = rings.map(|ring| poll(ring.0.as_raw_fd()));
     let mut fds = [one, other, poll(waker.0.as_raw_fd())];
     // SAFETY: the array outlives the call. An error means a shorter wait.
-    unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout.as_millis() as libc::c_int) };
+    unsafe {
+        libc::poll(
+            fds.as_mut_ptr(),
+            fds.len() as libc::nfds_t,
+            timeout.as_millis() as libc::c_int,
+        )
+    };
 }
 
 /// CPU time of the calling thread.
 pub fn thread_cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` outlives the call.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    if result == 0 { Duration::new(time.tv_sec as u64, time.tv_nsec as u32) } else { Duration::ZERO }
+    if result == 0 {
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    } else {
+        Duration::ZERO
+    }
 }

@@ -64,7 +64,11 @@ impl Session {
         started: Instant,
     ) -> Result<Self, SessionError> {
         setup::check_permissions()?;
-        let recorder = config.recording.as_ref().map(|recording| recording.kind.open(&recording.output)).transpose()?;
+        let recorder = config
+            .recording
+            .as_ref()
+            .map(|recording| recording.kind.open(&recording.output))
+            .transpose()?;
         let summary_file = config.summary_json.clone().map(SummaryFile::create).transpose()?;
         // The machine is measured while the files are read.
         let wanted_mode = config.probing.attach_mode;
@@ -80,7 +84,10 @@ impl Session {
         let (mode, cost) = measured?;
         let mut kernel = load(&setup, config, mode)?;
         let (events, process_events) = (kernel.take_events()?, kernel.take_process_events()?);
-        let ends = processes.iter().map(Process::end_notice).collect::<Result<_, _>>()?;
+        let ends = processes
+            .iter()
+            .map(Process::end_notice)
+            .collect::<Result<_, _>>()?;
         warn_of(&setup, mode);
         let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
         let names = FunctionNames::from(&setup.plan);
@@ -107,21 +114,41 @@ impl Session {
             observed: Instant::now(),
             forks: Forks::default(),
         };
-        let settings =
-            Settings { display: config.display, duration: config.limits.duration, on_loss: config.limits.on_loss };
-        Ok(Self { state, notices, reader, ends, settings, summary_file })
+        let settings = Settings {
+            display: config.display,
+            duration: config.limits.duration,
+            on_loss: config.limits.on_loss,
+        };
+        Ok(Self {
+            state,
+            notices,
+            reader,
+            ends,
+            settings,
+            summary_file,
+        })
     }
 
     /// Runs to the end, and says how it went.
     pub(super) fn run(self, target: Target) -> Result<Outcome, SessionError> {
-        let Self { mut state, mut notices, reader, ends, settings, summary_file } = self;
+        let Self {
+            mut state,
+            mut notices,
+            reader,
+            ends,
+            settings,
+            summary_file,
+        } = self;
         let company = match target {
             Target::Processes => Company::Alone,
             Target::Command(_) => Company::Command,
         };
         let mut display = Display::new(&settings.display, company);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|source| SessionError::System { what: "start the event loop", source })?;
+        let runtime = runtime.map_err(|source| SessionError::System {
+            what: "start the event loop",
+            source,
+        })?;
         let ended = runtime.block_on(async {
             let mut events = EventLoop::new(&settings, ends, &target)?;
             events.run(&mut state, &mut display, &mut notices).await
@@ -138,10 +165,12 @@ impl Session {
         };
         ended?;
         let lost = concluded?;
-        Ok(Outcome { command, failed_on_loss: lost && settings.on_loss == OnLoss::Fail })
+        Ok(Outcome {
+            command,
+            failed_on_loss: lost && settings.on_loss == OnLoss::Fail,
+        })
     }
 }
-
 
 /// Why a loop ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +197,10 @@ struct EventLoop {
 impl EventLoop {
     fn new(settings: &Settings, ends: Vec<OwnedFd>, target: &Target) -> Result<Self, SessionError> {
         let handler = |kind| {
-            signal(kind).map_err(|source| SessionError::System { what: "handle a signal", source })
+            signal(kind).map_err(|source| SessionError::System {
+                what: "handle a signal",
+                source,
+            })
         };
         let every = |period| {
             let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
@@ -181,7 +213,9 @@ impl EventLoop {
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
             observe: every(OBSERVE_EVERY),
-            deadline: settings.duration.map(|duration| tokio::time::Instant::now() + duration),
+            deadline: settings
+                .duration
+                .map(|duration| tokio::time::Instant::now() + duration),
             ends: ends.into_iter().map(watched).collect::<Result<_, _>>()?,
             command: match target {
                 Target::Command(command) => Some(command.pid()),
@@ -239,7 +273,9 @@ impl EventLoop {
     /// A command is told, where its terminal has not told it already, and the session waits for its end. A second signal
     /// does not wait.
     fn interrupted(&mut self, number: libc::c_int) -> Option<End> {
-        let Some(pid) = self.command.take() else { return Some(End::Signal) };
+        let Some(pid) = self.command.take() else {
+            return Some(End::Signal);
+        };
         if number != libc::SIGINT || !io::stdin().is_terminal() {
             command::pass_signal(pid, number);
         }
@@ -248,7 +284,10 @@ impl EventLoop {
 }
 
 fn watched(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
-    process::watch_end(fd).map_err(|source| SessionError::System { what: "watch for the target's end", source })
+    process::watch_end(fd).map_err(|source| SessionError::System {
+        what: "watch for the target's end",
+        source,
+    })
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
@@ -261,7 +300,9 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 /// The index of a descriptor that tells of an end.
 async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
     std::future::poll_fn(|context| {
-        let ready = ends.iter().position(|end| end.poll_read_ready(context).is_ready());
+        let ready = ends
+            .iter()
+            .position(|end| end.poll_read_ready(context).is_ready());
         ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     })
     .await
@@ -269,7 +310,11 @@ async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
 
 fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kernel, SessionError> {
     let plan = &setup.plan;
-    let layout = CounterLayout::fit(plan.functions.len() as u32, possible_cpus(), config.limits.map_bytes)?;
+    let layout = CounterLayout::fit(
+        plan.functions.len() as u32,
+        possible_cpus(),
+        config.limits.map_bytes,
+    )?;
     let records = config.recording.is_some();
     let kernel = Kernel::load(&KernelSettings {
         mode,
@@ -296,13 +341,19 @@ fn warn_of(setup: &Setup, mode: AttachMode) {
 }
 
 fn title(processes: &[Process]) -> String {
-    let names: Vec<String> = processes.iter().map(|process| format!("{} ({})", process.pid, process.comm)).collect();
+    let names: Vec<String> = processes
+        .iter()
+        .map(|process| format!("{} ({})", process.pid, process.comm))
+        .collect();
     let noun = if names.len() == 1 { "process" } else { "processes" };
     format!("{noun} {}", names.join(", "))
 }
 
 /// One line that says that the probes are in place.
-#[expect(clippy::print_stderr, reason = "scripts wait for this line, whatever the log level")]
+#[expect(
+    clippy::print_stderr,
+    reason = "scripts wait for this line, whatever the log level"
+)]
 fn announce(title: &str, setup: &Setup, mode: AttachMode, started: Instant) {
     eprintln!(
         "ebpf-prof: attached {} functions in {} files of {} ({mode}) in {:.0?}",

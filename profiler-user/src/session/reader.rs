@@ -68,10 +68,23 @@ impl Reader {
         pipeline: Option<EventPipeline>,
         notices: UnboundedSender<Notice>,
     ) -> Result<Self, SessionError> {
-        let waker = Waker::new().map_err(|source| SessionError::System { what: "make an event descriptor", source })?;
-        let stop = Arc::new(Stop { asked: AtomicBool::new(false), waker });
-        let mut reading =
-            Loop { events, processes, pipeline, notices, failure: None, ended: PipelineCounts::default(), cpu: Duration::ZERO };
+        let waker = Waker::new().map_err(|source| SessionError::System {
+            what: "make an event descriptor",
+            source,
+        })?;
+        let stop = Arc::new(Stop {
+            asked: AtomicBool::new(false),
+            waker,
+        });
+        let mut reading = Loop {
+            events,
+            processes,
+            pipeline,
+            notices,
+            failure: None,
+            ended: PipelineCounts::default(),
+            cpu: Duration::ZERO,
+        };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("events".to_owned())
@@ -79,7 +92,10 @@ impl Reader {
                 reading.run(&stopped);
                 reading
             })
-            .map_err(|source| SessionError::System { what: "start the thread that reads events", source })?;
+            .map_err(|source| SessionError::System {
+                what: "start the thread that reads events",
+                source,
+            })?;
         Ok(Self { stop, thread })
     }
 
@@ -88,7 +104,10 @@ impl Reader {
         self.stop.asked.store(true, Ordering::Release);
         self.stop.waker.wake();
         // A panic there is a bug of ours: nothing was recorded that could be trusted.
-        self.thread.join().map(|reading| reading.finish(losses)).unwrap_or_default()
+        self.thread
+            .join()
+            .map(|reading| reading.finish(losses))
+            .unwrap_or_default()
     }
 }
 
@@ -119,14 +138,26 @@ impl Loop {
                 self.attempt(EventPipeline::flush);
                 flushed = Instant::now();
             }
-            ring::wait([&self.events, &self.processes], &stop.waker, if read > 0 { BUSY_WAIT } else { IDLE_WAIT });
+            ring::wait(
+                [&self.events, &self.processes],
+                &stop.waker,
+                if read > 0 { BUSY_WAIT } else { IDLE_WAIT },
+            );
         }
         self.cpu = ring::thread_cpu_time();
     }
 
     /// Drains the ring of processes, then at most a turn's events.
     fn turn(&mut self) -> usize {
-        let Self { events, processes, pipeline, notices, failure, ended, cpu: _ } = self;
+        let Self {
+            events,
+            processes,
+            pipeline,
+            notices,
+            failure,
+            ended,
+            cpu: _,
+        } = self;
         let mut read = 0;
         let mut record = |stream, message: &[u8]| {
             if stream == Stream::Processes
@@ -135,22 +166,39 @@ impl Loop {
                 // The session may be gone already.
                 let _: Result<(), _> = notices.send(notice);
             }
-            let result = pipeline.as_mut().map_or(Ok(()), |pipeline| pipeline.message(stream, message));
+            let result = pipeline
+                .as_mut()
+                .map_or(Ok(()), |pipeline| pipeline.message(stream, message));
             if let Err(error) = result {
                 give_up(pipeline, failure, ended, notices, error);
             }
         };
-        while processes.next(|message| record(Stream::Processes, message)).is_some() {
+        while processes
+            .next(|message| record(Stream::Processes, message))
+            .is_some()
+        {
             read += 1;
         }
-        while read < TURN && events.next(|message| record(Stream::Functions, message)).is_some() {
+        while read < TURN
+            && events
+                .next(|message| record(Stream::Functions, message))
+                .is_some()
+        {
             read += 1;
         }
         read
     }
 
     fn attempt(&mut self, action: impl FnOnce(&mut EventPipeline) -> Result<(), RecorderError>) {
-        let Self { events: _, processes: _, pipeline, notices, failure, ended, cpu: _ } = self;
+        let Self {
+            events: _,
+            processes: _,
+            pipeline,
+            notices,
+            failure,
+            ended,
+            cpu: _,
+        } = self;
         if let Some(Err(error)) = pipeline.as_mut().map(action) {
             give_up(pipeline, failure, ended, notices, error);
         }
@@ -158,7 +206,15 @@ impl Loop {
 
     fn finish(mut self, losses: &[(LossReason, u64)]) -> ReaderResult {
         self.attempt(|pipeline| pipeline.losses(losses));
-        let Self { events: _, processes: _, pipeline, notices: _, mut failure, ended, cpu } = self;
+        let Self {
+            events: _,
+            processes: _,
+            pipeline,
+            notices: _,
+            mut failure,
+            ended,
+            cpu,
+        } = self;
         let counts = match pipeline {
             None => ended,
             Some(pipeline) => {

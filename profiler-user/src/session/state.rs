@@ -65,23 +65,40 @@ impl State {
         let elapsed_ns = self.observed.elapsed().as_nanos() as f64;
         self.observed = Instant::now();
         self.kernel.flush_log();
-        let calls: Vec<u64> =
-            self.function_ids().map(|function| Counters::totals(&self.kernel, function).calls).collect();
+        let calls: Vec<u64> = self
+            .function_ids()
+            .map(|function| Counters::totals(&self.kernel, function).calls)
+            .collect();
         self.counters.watch(&self.kernel, calls.len() as u32);
-        let decision = self.governor.observe(&self.setup.plan, &self.model, &calls, elapsed_ns);
-        if decision.is_empty() { Ok(()) } else { self.apply(&decision) }
+        let decision = self
+            .governor
+            .observe(&self.setup.plan, &self.model, &calls, elapsed_ns);
+        if decision.is_empty() {
+            Ok(())
+        } else {
+            self.apply(&decision)
+        }
     }
 
     fn apply(&mut self, decision: &Decision) -> Result<(), SessionError> {
         let at = self.attached.elapsed().as_secs_f64();
         for function in &decision.demote {
             let index = function.0 as usize;
-            self.kernel.functions.set(index, self.kernel.functions.get(index) & !function_flags::EVENTS);
+            self.kernel
+                .functions
+                .set(index, self.kernel.functions.get(index) & !function_flags::EVENTS);
         }
-        self.attachments.detach(&self.kernel, &self.setup.plan, &decision.detach)?;
-        for (functions, what) in [(&decision.demote, "counted and no longer recorded"), (&decision.detach, "detached")] {
+        self.attachments
+            .detach(&self.kernel, &self.setup.plan, &decision.detach)?;
+        for (functions, what) in [
+            (&decision.demote, "counted and no longer recorded"),
+            (&decision.detach, "detached"),
+        ] {
             if !functions.is_empty() {
-                let note = format!("governor, after {at:.1} s: {what}, over the budget: {}", self.names(functions));
+                let note = format!(
+                    "governor, after {at:.1} s: {what}, over the budget: {}",
+                    self.names(functions)
+                );
                 log::info!("{note}");
                 self.notes.push(note);
             }
@@ -101,8 +118,11 @@ impl State {
     /// Attaches a forked child. Returns what tells of its end.
     pub(super) fn follow(&mut self, child: u32) -> Option<OwnedFd> {
         let end = Process::open(child).and_then(|process| process.end_notice()).ok();
-        let followed =
-            end.is_some() && self.attachments.follow(&self.kernel, &self.setup.plan, child).is_ok();
+        let followed = end.is_some()
+            && self
+                .attachments
+                .follow(&self.kernel, &self.setup.plan, child)
+                .is_ok();
         if followed {
             self.forks.followed += 1;
             return end;
@@ -122,7 +142,9 @@ impl State {
             .iter()
             .map(|reason| match reason {
                 // Counted by function, and nowhere else.
-                LossReason::EntryWithoutReturn => (*reason, totals.iter().map(|totals| totals.abandoned).sum()),
+                LossReason::EntryWithoutReturn => {
+                    (*reason, totals.iter().map(|totals| totals.abandoned).sum())
+                }
                 LossReason::RingFull
                 | LossReason::StackTooDeep
                 | LossReason::NoThreadState
@@ -134,7 +156,12 @@ impl State {
     }
 
     fn totals(&mut self) -> Vec<FunctionTotals> {
-        let Self { kernel, counters, setup, .. } = self;
+        let Self {
+            kernel,
+            counters,
+            setup,
+            ..
+        } = self;
         let with_histogram = |function| {
             let mut totals = Counters::totals(kernel, function);
             if totals.returns > 0 {
@@ -142,7 +169,10 @@ impl State {
             }
             totals
         };
-        (0..setup.plan.functions.len() as u32).map(FunctionId).map(with_histogram).collect()
+        (0..setup.plan.functions.len() as u32)
+            .map(FunctionId)
+            .map(with_histogram)
+            .collect()
     }
 
     /// The state of now.
@@ -165,7 +195,11 @@ impl State {
 
     fn rows(&self, totals: &[FunctionTotals]) -> Vec<Row> {
         let plan = &self.setup.plan;
-        let called = plan.functions.iter().zip(totals).filter(|(_, totals)| totals.calls > 0);
+        let called = plan
+            .functions
+            .iter()
+            .zip(totals)
+            .filter(|(_, totals)| totals.calls > 0);
         called
             .map(|(function, totals)| Row {
                 function: function.name.clone(),
@@ -201,9 +235,16 @@ impl State {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
         if !self.attachments.refused().is_empty() {
-            notes.push(format!("the kernel refused: {}", self.names(self.attachments.refused())));
+            notes.push(format!(
+                "the kernel refused: {}",
+                self.names(self.attachments.refused())
+            ));
         }
-        let Forks { followed, missed, replaced } = &self.forks;
+        let Forks {
+            followed,
+            missed,
+            replaced,
+        } = &self.forks;
         if followed + missed > 0 {
             notes.push(format!(
                 "{} forked processes: {followed} followed (from some milliseconds after the fork), {missed} ended before",
@@ -212,7 +253,10 @@ impl State {
         }
         if !replaced.is_empty() {
             let pids: Vec<String> = replaced.iter().map(u32::to_string).collect();
-            notes.push(format!("another program since (exec), whose calls are not seen: process {}", pids.join(", ")));
+            notes.push(format!(
+                "another program since (exec), whose calls are not seen: process {}",
+                pids.join(", ")
+            ));
         }
         notes.extend(self.notes.iter().cloned());
         notes
@@ -230,9 +274,15 @@ impl State {
         let totals = self.totals();
         let losses = self.losses(&totals);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
-        log::debug!("the reader used {cpu:?} of CPU time for {} records", counts.records);
+        log::debug!(
+            "the reader used {cpu:?} of CPU time for {} records",
+            counts.records
+        );
         if counts.undecodable() > 0 {
-            self.notes.push(format!("{} messages of the kernel could not be read", counts.undecodable()));
+            self.notes.push(format!(
+                "{} messages of the kernel could not be read",
+                counts.undecodable()
+            ));
         }
         let summary = self.summary_of(&totals);
         let lost = !summary.is_complete();

@@ -59,11 +59,25 @@ impl SummaryFile {
 }
 
 fn document(data: &SummaryData<'_>) -> Value {
-    let SummaryData { elapsed, mode, plan, totals, losses, recorded, notes } = data;
-    let functions: Vec<Value> =
-        plan.functions.iter().zip(*totals).map(|(planned, totals)| function(plan, planned, totals)).collect();
-    let loss: serde_json::Map<String, Value> =
-        losses.iter().map(|(reason, count)| (reason.key().to_owned(), json!(count))).collect();
+    let SummaryData {
+        elapsed,
+        mode,
+        plan,
+        totals,
+        losses,
+        recorded,
+        notes,
+    } = data;
+    let functions: Vec<Value> = plan
+        .functions
+        .iter()
+        .zip(*totals)
+        .map(|(planned, totals)| function(plan, planned, totals))
+        .collect();
+    let loss: serde_json::Map<String, Value> = losses
+        .iter()
+        .map(|(reason, count)| (reason.key().to_owned(), json!(count)))
+        .collect();
     json!({
         "elapsed_ns": elapsed.as_nanos() as u64,
         "attach_mode": mode.name(),
