@@ -1,8 +1,6 @@
 //! What this machine can do, what replaces what it cannot, and what a probe costs on it: a printable report.
 use std::io::{self, Write};
 
-use aya::util::KernelVersion;
-
 use crate::kernel::btf::kernel_offsets;
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::error::KernelError;
@@ -58,18 +56,34 @@ pub fn report(out: &mut impl Write) -> io::Result<u8> {
     }
     memory(out)?;
     let usable = mode.is_some() && findings.iter().all(|finding| finding.state != State::Bad);
-    writeln!(out, "\n{}", if usable { "ready" } else { "not ready: see the lines marked MISSING" })?;
+    writeln!(
+        out,
+        "\n{}",
+        if usable {
+            "ready"
+        } else {
+            "not ready: see the lines marked MISSING"
+        }
+    )?;
     Ok(u8::from(!usable))
 }
 
 fn good(what: impl Into<String>, detail: impl Into<String>) -> Finding {
-    Finding { what: what.into(), state: State::Good, detail: detail.into() }
+    Finding {
+        what: what.into(),
+        state: State::Good,
+        detail: detail.into(),
+    }
 }
 
 fn finding(what: impl Into<String>, result: Result<String, KernelError>, otherwise: State) -> Finding {
     match result {
         Ok(detail) => good(what, detail),
-        Err(error) => Finding { what: what.into(), state: otherwise, detail: described(&error) },
+        Err(error) => Finding {
+            what: what.into(),
+            state: otherwise,
+            detail: described(&error),
+        },
     }
 }
 
@@ -83,13 +97,13 @@ fn described(error: &KernelError) -> String {
 fn kernel_version() -> Finding {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim().to_owned();
-    match KernelVersion::current() {
-        Ok(version) if version >= KernelVersion::new(5, 15, 0) => good("kernel", release),
-        Ok(_) | Err(_) => Finding {
-            what: "kernel".to_owned(),
-            state: State::Bad,
-            detail: format!("{release}: 5.15 is the oldest that works (attach cookies)"),
-        },
+    if capability::is_new_enough() {
+        return good("kernel", release);
+    }
+    Finding {
+        what: "kernel".to_owned(),
+        state: State::Bad,
+        detail: format!("{release}: 5.15 is the oldest that works (attach cookies)"),
     }
 }
 
@@ -103,7 +117,11 @@ fn permissions() -> Vec<Finding> {
         .map(|(name, has)| Finding {
             what: name.to_owned(),
             state: if has { State::Good } else { State::Bad },
-            detail: if has { String::new() } else { "run as root, e.g. `sudo ebpf-prof doctor`".to_owned() },
+            detail: if has {
+                String::new()
+            } else {
+                "run as root, e.g. `sudo ebpf-prof doctor`".to_owned()
+            },
         })
         .collect()
 }
@@ -111,7 +129,8 @@ fn permissions() -> Vec<Finding> {
 fn type_information() -> Finding {
     let known = kernel_offsets().map(|offsets| {
         if offsets.xol_area_vaddr == 0 || offsets.mm_xol_area == 0 {
-            "there; without the trampoline's address: a tail call and a longjmp to the same depth look alike".to_owned()
+            "there; without the trampoline's address: a tail call and a longjmp to the same depth look alike"
+                .to_owned()
         } else {
             "/sys/kernel/btf/vmlinux".to_owned()
         }
@@ -128,17 +147,35 @@ fn modes(findings: &mut Vec<Finding>) -> Option<AttachMode> {
         if tried.is_ok() {
             best = best.or(Some(mode));
         }
-        let otherwise = if is_last && best.is_none() { State::Bad } else { State::Replaced };
+        let otherwise = if is_last && best.is_none() {
+            State::Bad
+        } else {
+            State::Replaced
+        };
         let detail = format!("since {}", mode.since());
-        findings.push(finding(format!("{mode} probes"), tried.map(|()| detail), otherwise));
+        findings.push(finding(
+            format!("{mode} probes"),
+            tried.map(|()| detail),
+            otherwise,
+        ));
     }
     best
 }
 
 fn programs(mode: AttachMode) -> Finding {
-    let layout = CounterLayout { functions: 1, cpus: possible_cpus(), resolution: Some(0) };
-    let settings = KernelSettings { mode, layout, focus: false, ring_bytes: None };
-    let loaded = Kernel::load(&settings).map(|_kernel| "the verifier takes them, raw tracepoints are there".to_owned());
+    let layout = CounterLayout {
+        functions: 1,
+        cpus: possible_cpus(),
+        resolution: Some(0),
+    };
+    let settings = KernelSettings {
+        mode,
+        layout,
+        focus: false,
+        ring_bytes: None,
+    };
+    let loaded = Kernel::load(&settings)
+        .map(|_kernel| "the verifier takes them, raw tracepoints are there".to_owned());
     finding("kernel programs", loaded, State::Bad)
 }
 
@@ -161,16 +198,30 @@ fn return_probes() -> Finding {
             detail: "CVE-2025-21834 in this kernel: returns are seen at the functions' exits".to_owned(),
         };
     }
-    good("return probes", "only where they are harmless (--dry-run shows where)")
+    good(
+        "return probes",
+        "only where they are harmless (--dry-run shows where)",
+    )
 }
 
 fn costs(out: &mut impl Write, mode: AttachMode) -> io::Result<()> {
     match calibrate::measure(mode) {
         Err(error) => writeln!(out, "probe cost: not measured: {}", described(&error)),
         Ok(cost) => {
-            writeln!(out, "probe cost on this machine, an empty program, per call of the probed function:")?;
-            writeln!(out, "  entry, emulated instruction        {:>9.0} ns", cost.emulated_ns)?;
-            writeln!(out, "  entry, single-stepped instruction  {:>9.0} ns", cost.single_stepped_ns)?;
+            writeln!(
+                out,
+                "probe cost on this machine, an empty program, per call of the probed function:"
+            )?;
+            writeln!(
+                out,
+                "  entry, emulated instruction        {:>9.0} ns",
+                cost.emulated_ns
+            )?;
+            writeln!(
+                out,
+                "  entry, single-stepped instruction  {:>9.0} ns",
+                cost.single_stepped_ns
+            )?;
             match cost.entry_and_return_ns {
                 Some(ns) => writeln!(out, "  entry and return, emulated         {ns:>9.0} ns"),
                 None => Ok(()),
@@ -181,7 +232,11 @@ fn costs(out: &mut impl Write, mode: AttachMode) -> io::Result<()> {
 
 fn memory(out: &mut impl Write) -> io::Result<()> {
     let cpus = possible_cpus();
-    let layout = CounterLayout { functions: EXAMPLE_FUNCTIONS, cpus, resolution: Some(3) };
+    let layout = CounterLayout {
+        functions: EXAMPLE_FUNCTIONS,
+        cpus,
+        resolution: Some(3),
+    };
     writeln!(
         out,
         "counters: functions × CPUs × (64 + 4 × {}) bytes: {EXAMPLE_FUNCTIONS} functions on {cpus} CPUs need {:.1} MiB",

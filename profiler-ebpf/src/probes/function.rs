@@ -1,7 +1,7 @@
 //! Entries, returns and exits of functions.
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use profiler_common::cookie::{Cookie, Role};
@@ -11,7 +11,7 @@ use profiler_common::stats::function_flags;
 
 use super::registers::Registers;
 use crate::stack::{self, Frame, Stack};
-use crate::{emit, filter, maps, stats};
+use crate::{emit, filter, log, maps, stats};
 
 /// What a session program answers at an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ fn function_session(ctx: ProbeContext) -> u32 {
     // Armed at the entry, so that it belongs to a call that counted, whatever became of its link since.
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::flags(cookie) {
-        leave(cookie, flags, registers.frame_after_return());
+        leave(&ctx, cookie, flags, registers.frame_after_return());
     }
     0
 }
@@ -49,10 +49,11 @@ fn function_entry(ctx: ProbeContext) -> u32 {
 /// Return through a return probe.
 #[uretprobe]
 fn function_return(ctx: RetProbeContext) -> u32 {
-    let registers = Registers::of(&ProbeContext::new(ctx.as_ptr()));
+    let ctx = ProbeContext::new(ctx.as_ptr());
+    let registers = Registers::of(&ctx);
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::wanted(cookie) {
-        leave(cookie, flags, registers.frame_after_return());
+        leave(&ctx, cookie, flags, registers.frame_after_return());
     }
     0
 }
@@ -63,9 +64,11 @@ fn function_exit(ctx: ProbeContext) -> u32 {
     let cookie = cookie(ctx.as_ptr());
     let registers = Registers::of(&ctx);
     if let Some(flags) = filter::wanted(cookie)
-        && cookie.condition.is_none_or(|code| registers.condition_holds(code))
+        && cookie
+            .condition
+            .is_none_or(|code| registers.condition_holds(code))
     {
-        leave(cookie, flags, registers.frame_at_site());
+        leave(&ctx, cookie, flags, registers.frame_at_site());
     }
     0
 }
@@ -84,7 +87,9 @@ fn now() -> u64 {
 
 #[inline(always)]
 fn enter(cookie: Cookie, sp: u64) -> Verdict {
-    let Some(flags) = filter::wanted(cookie) else { return Verdict::Ignore };
+    let Some(flags) = filter::wanted(cookie) else {
+        return Verdict::Ignore;
+    };
     let opens_focus = flags & function_flags::FOCUS != 0;
     let records = flags & function_flags::EVENTS != 0;
     let timed = cookie.role != Role::EntryOnly;
@@ -103,15 +108,27 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
         return Verdict::Ignore;
     }
     let function = cookie.function.0;
-    let Some(counters) = maps::stats(function) else { return Verdict::Ignore };
+    let Some(counters) = maps::stats(function) else {
+        return Verdict::Ignore;
+    };
     stats::called(counters);
     let depth = stack.map_or(0, Stack::len);
     let start_ns = if timed || records { now() } else { 0 };
     let mut pushed = false;
     if timed && let Some(stack) = stack {
-        let form = if cookie.role == Role::EntryWithReturnProbe { stack::RETURN_PROBE } else { 0 };
+        let form = if cookie.role == Role::EntryWithReturnProbe {
+            stack::RETURN_PROBE
+        } else {
+            0
+        };
         let focus = if opens_focus { stack::FOCUS } else { 0 };
-        pushed = stack.push(Frame { sp, start_ns, child_ns: 0, function, flags: form | focus });
+        pushed = stack.push(Frame {
+            sp,
+            start_ns,
+            child_ns: 0,
+            function,
+            flags: form | focus,
+        });
         if !pushed {
             maps::lose(LossReason::StackTooDeep);
         }
@@ -127,12 +144,13 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
 }
 
 #[inline(always)]
-fn leave(cookie: Cookie, flags: u32, sp: u64) {
+fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     let end_ns = now();
     let function = cookie.function.0;
     let Some((stack, frame, depth)) = close(sp, function) else {
         if maps::focus() == 0 && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
+            log::return_without_entry(ctx, function, sp);
         }
         return;
     };

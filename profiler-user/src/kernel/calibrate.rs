@@ -14,8 +14,8 @@ use super::syscall::MultiTarget;
 /// Our own program file, as the kernel is told.
 pub(super) const OWN_PATH: &CStr = c"/proc/self/exe";
 /// Calls per batch, and batches: the fastest batch counts.
-const CALLS: u32 = 2_000;
-const BATCHES: u32 = 3;
+const CALLS: u32 = 250;
+const BATCHES: u32 = 4;
 
 /// Times of a hit with an empty program, ns.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,11 +79,23 @@ impl OwnFunction {
     fn find(call: extern "C" fn()) -> Result<Self, KernelError> {
         let path = PathBuf::from("/proc/self/maps");
         let maps = std::fs::read_to_string(&path);
-        let maps = maps.map_err(|source| KernelError::Read { path: path.clone(), source })?;
+        let maps = maps.map_err(|source| KernelError::Read {
+            path: path.clone(),
+            source,
+        })?;
         let address = call as *const () as u64;
         let offset = maps.lines().find_map(|line| file_offset(line, address));
-        let not_found = io::Error::new(io::ErrorKind::NotFound, "no mapping holds the calibration function");
-        Ok(Self { call, offset: offset.ok_or(KernelError::Read { path, source: not_found })? })
+        let not_found = io::Error::new(
+            io::ErrorKind::NotFound,
+            "no mapping holds the calibration function",
+        );
+        Ok(Self {
+            call,
+            offset: offset.ok_or(KernelError::Read {
+                path,
+                source: not_found,
+            })?,
+        })
     }
 
     /// ns per call, the best of some batches.
@@ -106,7 +118,9 @@ fn file_offset(line: &str, address: u64) -> Option<u64> {
     let (start, end) = range.split_once('-')?;
     let parse = |hex| u64::from_str_radix(hex, 16).ok();
     let (start, end) = (parse(start)?, parse(end)?);
-    (start..end).contains(&address).then(|| Some(address - start + parse(offset)?))?
+    (start..end)
+        .contains(&address)
+        .then(|| Some(address - start + parse(offset)?))?
 }
 
 /// Measures. Takes some tens of milliseconds. `mode` is one that this kernel has.
@@ -117,8 +131,8 @@ pub fn measure(mode: AttachMode) -> Result<ProbeCost, KernelError> {
         AttachMode::PerfEvent => AttachMode::PerfEvent,
     };
     let timed = |mode, function: &OwnFunction| {
-        let _attached = attach_empty(mode, function)
-            .map_err(|source| KernelError::ModeUnsupported { mode, source })?;
+        let _attached =
+            attach_empty(mode, function).map_err(|source| KernelError::ModeUnsupported { mode, source })?;
         Ok::<_, KernelError>(function.time())
     };
     Ok(ProbeCost {
@@ -140,11 +154,28 @@ pub struct EmptyProbe {
 
 /// Attaches a program that does nothing to one place of a file in a process: what any probe there costs at least.
 /// Entry and return in a session, the entry alone otherwise.
-pub fn attach_empty_to(mode: AttachMode, path: &Path, offset: u64, pid: u32) -> Result<EmptyProbe, KernelError> {
+pub fn attach_empty_to(
+    mode: AttachMode,
+    path: &Path,
+    offset: u64,
+    pid: u32,
+) -> Result<EmptyProbe, KernelError> {
     let c_path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
-    let target = MultiTarget { path: &c_path, offsets: &[offset], cookies: &[0], pid };
+    let target = MultiTarget {
+        path: &c_path,
+        offsets: &[offset],
+        cookies: &[0],
+        pid,
+    };
     match capability::attach_empty_to(mode, &target) {
-        Ok((program, link)) => Ok(EmptyProbe { _program: program, _link: link }),
-        Err(source) => Err(KernelError::Attach { path: path.to_owned(), probes: 1, source }),
+        Ok((program, link)) => Ok(EmptyProbe {
+            _program: program,
+            _link: link,
+        }),
+        Err(source) => Err(KernelError::Attach {
+            path: path.to_owned(),
+            probes: 1,
+            source,
+        }),
     }
 }

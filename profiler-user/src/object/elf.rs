@@ -182,6 +182,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
 
     fn read_symbols(&self, arena: &mut Arena, evidences: &mut Evidences) -> Result<Vec<Symbol>, ObjectError> {
         let system_library = evidence::is_system_library(self.name);
+        let budget = self.data.len().map_or(0, |length| length.saturating_mul(4));
         let mut found = Vec::new();
         for section in self
             .of_type(elf::SHT_SYMTAB)
@@ -208,7 +209,9 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
                 if !ifunc && symbol.st_type() != elf::STT_FUNC {
                     continue;
                 }
-                let span = arena.store(name).ok_or_else(|| self.malformed("symbol names"))?;
+                // Names share text in well-made files, but not that much.
+                let span = arena.store(name).filter(|_| arena.length() < budget);
+                let span = span.ok_or_else(|| self.malformed("symbol names"))?;
                 functions::note_definition(evidences, arena.text(span), system_library);
                 found.push(Symbol {
                     address: symbol.st_value(self.endian),

@@ -44,6 +44,11 @@ impl Arena {
         })
     }
 
+    /// Bytes of all texts.
+    pub(super) fn length(&self) -> u64 {
+        self.text.len() as u64
+    }
+
     pub(super) fn text(&self, span: Span) -> &str {
         &self.text[span.start as usize..span.start as usize + span.length as usize]
     }

@@ -54,6 +54,8 @@ pub(super) struct Body {
     pub(super) targets: Vec<u64>,
     /// Addresses of the functions of the same object that it calls or jumps to.
     pub(super) callees: Vec<u64>,
+    /// Where its parts that lie outside of it start.
+    pub(super) fragments: Vec<u64>,
     /// It calls something.
     pub(super) calls: bool,
     /// It calls something of which nothing is known.
@@ -219,6 +221,7 @@ impl<S: Surroundings> Walk<'_, S> {
         match self.around.fragment(self.function, address) {
             Some((start, end)) if self.parts.len() <= MAX_FRAGMENTS => {
                 self.add_part(start, end);
+                self.body.fragments.push(start);
                 true
             }
             Some(_) | None => false,

@@ -3,6 +3,7 @@
 mod analysis;
 mod body;
 mod callees;
+mod glob;
 mod object_plan;
 mod parallel;
 mod part;

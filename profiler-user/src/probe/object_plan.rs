@@ -1,4 +1,6 @@
 //! The part of a plan that concerns one object.
+use std::collections::HashSet;
+
 use profiler_common::cookie::FunctionId;
 
 use super::analysis::{Analysis, Harmless};
@@ -44,6 +46,7 @@ pub(super) fn add(
                     ..function
                 });
             }
+            Err(LeftOutReason::Fragment) if !selected.named => {}
             Err(reason) => leave_out(plan, object, selected.function, reason),
         }
     }
@@ -66,10 +69,7 @@ fn plan_functions(
     (choice, facts): (ReturnsChoice, ProcessFacts),
 ) -> Result<Vec<Result<PlannedFunction, LeftOutReason>>, PlanError> {
     let code = object.file.load_code()?;
-    let analysis = Analysis {
-        file: &object.file,
-        code: &code,
-    };
+    let analysis = Analysis::new(&object.file, &code);
     let on_x86 = object.file.machine() == Machine::X86_64;
     let bodies: Vec<Body> = if on_x86 {
         parallel::map(selected, |selected| {
@@ -83,9 +83,13 @@ fn plan_functions(
         let functions = selected.iter().map(|selected| selected.function).zip(&bodies);
         Harmless::judge(&analysis, &functions.collect::<Vec<_>>())
     });
+    let fragments: HashSet<u64> = bodies.iter().flat_map(|body| &body.fragments).copied().collect();
     let cases: Vec<(&Selected, &Body)> = selected.iter().zip(&bodies).collect();
     Ok(parallel::map(&cases, |(selected, body)| {
         let function = &object.file.functions()[selected.function];
+        if fragments.contains(&function.address) {
+            return Err(LeftOutReason::Fragment);
+        }
         let entry = entry_site(&analysis, function, body)?;
         let harmless = harmless
             .as_ref()

@@ -191,3 +191,46 @@ pub(super) fn drop_shared_exits(functions: &mut [PlannedFunction]) {
         functions[index].returns = Returns::EntryOnly(EntryOnlyReason::SharedExit);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use profiler_common::cookie::FunctionId;
+
+    use super::drop_shared_exits;
+    use crate::probe::plan::{
+        EntryOnlyReason, ExitSite, ExitSitesReason, PlannedFunction, Price, Returns, Site,
+    };
+
+    fn left_at(offsets: &[u64]) -> PlannedFunction {
+        let price = Price::SingleStepped;
+        let site = |offset: &u64| ExitSite {
+            offset: *offset,
+            condition: None,
+            price,
+        };
+        PlannedFunction {
+            id: FunctionId(0),
+            object: 0,
+            name: String::new(),
+            aliases: Vec::new(),
+            address: 0,
+            entry: Site {
+                offset: 0,
+                distance: 0,
+                price,
+            },
+            returns: Returns::ExitSites(offsets.iter().map(site).collect(), ExitSitesReason::Forced),
+            focus: false,
+            named: false,
+        }
+    }
+
+    #[test]
+    fn functions_that_share_an_exit_lose_their_exits() {
+        let mut functions = [left_at(&[1, 2]), left_at(&[3]), left_at(&[2, 4])];
+        drop_shared_exits(&mut functions);
+        let shared = Returns::EntryOnly(EntryOnlyReason::SharedExit);
+        assert!(functions[0].returns == shared && functions[2].returns == shared);
+        assert!(matches!(functions[1].returns, Returns::ExitSites(..)));
+    }
+}

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use profiler_common::stats::function_flags;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,8 +24,8 @@ use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, calibrate, capability};
 use crate::recorder::EventPipeline;
 use crate::resolve::Threads;
-use crate::target::command::RunningCommand;
-use crate::target::process::Process;
+use crate::target::command::{self, RunningCommand};
+use crate::target::process::{self, Process};
 
 /// How often the governor looks at the cost.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
@@ -36,7 +35,7 @@ const MANY_PERF_EVENTS: usize = 64;
 /// What a session is about.
 pub(super) enum Target {
     /// Processes that were running.
-    Processes(Vec<Process>),
+    Processes,
     /// A command that was started, and now goes.
     Command(RunningCommand),
 }
@@ -65,7 +64,11 @@ impl Session {
         started: Instant,
     ) -> Result<Self, SessionError> {
         setup::check_permissions()?;
-        let recorder = config.recording.as_ref().map(|recording| recording.kind.open(&recording.output)).transpose()?;
+        let recorder = config
+            .recording
+            .as_ref()
+            .map(|recording| recording.kind.open(&recording.output))
+            .transpose()?;
         let summary_file = config.summary_json.clone().map(SummaryFile::create).transpose()?;
         // The machine is measured while the files are read.
         let wanted_mode = config.probing.attach_mode;
@@ -81,11 +84,17 @@ impl Session {
         let (mode, cost) = measured?;
         let mut kernel = load(&setup, config, mode)?;
         let (events, process_events) = (kernel.take_events()?, kernel.take_process_events()?);
-        let ends = processes.iter().map(Process::end_notice).collect::<Result<_, _>>()?;
+        let ends = processes
+            .iter()
+            .map(Process::end_notice)
+            .collect::<Result<_, _>>()?;
         warn_of(&setup, mode);
         let attaching = Instant::now();
         let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
-        let mut times = Times { attach: attaching.elapsed(), ..Times::default() };
+        let mut times = Times {
+            attach: attaching.elapsed(),
+            ..Times::default()
+        };
         let names = FunctionNames::from(&setup.plan);
         let pipeline = recorder
             .map(|recorder| EventPipeline::new(names, recorder, Threads::of_this_machine()))
@@ -107,25 +116,46 @@ impl Session {
             notes: Vec::new(),
             title,
             attached: Instant::now(),
+            ended_after: None,
             observed: Instant::now(),
             times,
             forks: Forks::default(),
         };
-        let settings =
-            Settings { display: config.display, duration: config.limits.duration, on_loss: config.limits.on_loss };
-        Ok(Self { state, notices, reader, ends, settings, summary_file })
+        let settings = Settings {
+            display: config.display,
+            duration: config.limits.duration,
+            on_loss: config.limits.on_loss,
+        };
+        Ok(Self {
+            state,
+            notices,
+            reader,
+            ends,
+            settings,
+            summary_file,
+        })
     }
 
     /// Runs to the end, and says how it went.
     pub(super) fn run(self, target: Target) -> Result<Outcome, SessionError> {
-        let Self { mut state, mut notices, reader, ends, settings, summary_file } = self;
+        let Self {
+            mut state,
+            mut notices,
+            reader,
+            ends,
+            settings,
+            summary_file,
+        } = self;
         let company = match target {
-            Target::Processes(_) => Company::Alone,
+            Target::Processes => Company::Alone,
             Target::Command(_) => Company::Command,
         };
         let mut display = Display::new(&settings.display, company);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|source| SessionError::System { what: "start the event loop", source })?;
+        let runtime = runtime.map_err(|source| SessionError::System {
+            what: "start the event loop",
+            source,
+        })?;
         let ended = runtime.block_on(async {
             let mut events = EventLoop::new(&settings, ends, &target)?;
             events.run(&mut state, &mut display, &mut notices).await
@@ -134,7 +164,7 @@ impl Session {
         let concluded = state.conclude(reader, display, summary_file);
         // A command goes on to its own end, whatever became of the profile.
         let command = match target {
-            Target::Processes(_) => None,
+            Target::Processes => None,
             Target::Command(mut command) => Some(command.wait().map_err(|source| SessionError::System {
                 what: "wait for the command",
                 source,
@@ -142,10 +172,12 @@ impl Session {
         };
         ended?;
         let lost = concluded?;
-        Ok(Outcome { command, failed_on_loss: lost && settings.on_loss == OnLoss::Fail })
+        Ok(Outcome {
+            command,
+            failed_on_loss: lost && settings.on_loss == OnLoss::Fail,
+        })
     }
 }
-
 
 /// Why a loop ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +204,10 @@ struct EventLoop {
 impl EventLoop {
     fn new(settings: &Settings, ends: Vec<OwnedFd>, target: &Target) -> Result<Self, SessionError> {
         let handler = |kind| {
-            signal(kind).map_err(|source| SessionError::System { what: "handle a signal", source })
+            signal(kind).map_err(|source| SessionError::System {
+                what: "handle a signal",
+                source,
+            })
         };
         let every = |period| {
             let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
@@ -185,11 +220,13 @@ impl EventLoop {
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
             observe: every(OBSERVE_EVERY),
-            deadline: settings.duration.map(|duration| tokio::time::Instant::now() + duration),
+            deadline: settings
+                .duration
+                .map(|duration| tokio::time::Instant::now() + duration),
             ends: ends.into_iter().map(watched).collect::<Result<_, _>>()?,
             command: match target {
                 Target::Command(command) => Some(command.pid()),
-                Target::Processes(_) => None,
+                Target::Processes => None,
             },
         })
     }
@@ -218,7 +255,7 @@ impl EventLoop {
                 index = first_end(&self.ends) => {
                     drop(self.ends.swap_remove(index));
                     // A command's end is the session's; followed children may live on.
-                    if self.ends.is_empty() || self.command.is_some_and(|pid| !is_alive(pid)) {
+                    if self.ends.is_empty() || self.command.is_some_and(|pid| !process::is_alive(pid)) {
                         return Ok(End::TargetEnded);
                     }
                 }
@@ -243,26 +280,21 @@ impl EventLoop {
     /// A command is told, where its terminal has not told it already, and the session waits for its end. A second signal
     /// does not wait.
     fn interrupted(&mut self, number: libc::c_int) -> Option<End> {
-        let Some(pid) = self.command.take() else { return Some(End::Signal) };
+        let Some(pid) = self.command.take() else {
+            return Some(End::Signal);
+        };
         if number != libc::SIGINT || !io::stdin().is_terminal() {
-            // SAFETY: plain numbers; the child has not been waited for, so that the id is still its own.
-            unsafe { libc::kill(pid as libc::pid_t, number) };
+            command::pass_signal(pid, number);
         }
         None
     }
 }
 
 fn watched(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
-        .map_err(|source| SessionError::System { what: "watch for the target's end", source })
-}
-
-/// Whether a child that we have not waited for is no zombie.
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name may hold anything but is in parentheses.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| state != 'Z' && state != 'X')
+    process::watch_end(fd).map_err(|source| SessionError::System {
+        what: "watch for the target's end",
+        source,
+    })
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
@@ -275,7 +307,9 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 /// The index of a descriptor that tells of an end.
 async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
     std::future::poll_fn(|context| {
-        let ready = ends.iter().position(|end| end.poll_read_ready(context).is_ready());
+        let ready = ends
+            .iter()
+            .position(|end| end.poll_read_ready(context).is_ready());
         ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     })
     .await
@@ -283,7 +317,11 @@ async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
 
 fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kernel, SessionError> {
     let plan = &setup.plan;
-    let layout = CounterLayout::fit(plan.functions.len() as u32, possible_cpus(), config.limits.map_bytes)?;
+    let layout = CounterLayout::fit(
+        plan.functions.len() as u32,
+        possible_cpus(),
+        config.limits.map_bytes,
+    )?;
     let records = config.recording.is_some();
     let kernel = Kernel::load(&KernelSettings {
         mode,
@@ -310,13 +348,19 @@ fn warn_of(setup: &Setup, mode: AttachMode) {
 }
 
 fn title(processes: &[Process]) -> String {
-    let names: Vec<String> = processes.iter().map(|process| format!("{} ({})", process.pid, process.comm)).collect();
+    let names: Vec<String> = processes
+        .iter()
+        .map(|process| format!("{} ({})", process.pid, process.comm))
+        .collect();
     let noun = if names.len() == 1 { "process" } else { "processes" };
     format!("{noun} {}", names.join(", "))
 }
 
 /// One line that says that the probes are in place.
-#[expect(clippy::print_stderr, reason = "scripts wait for this line, whatever the log level")]
+#[expect(
+    clippy::print_stderr,
+    reason = "scripts wait for this line, whatever the log level"
+)]
 fn announce(title: &str, setup: &Setup, mode: AttachMode, started: Instant) {
     eprintln!(
         "ebpf-prof: attached {} functions in {} files of {} ({mode}) in {:.0?}",

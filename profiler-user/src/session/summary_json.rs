@@ -21,8 +21,8 @@ pub struct SummaryFile {
 
 /// What is written.
 pub struct SummaryData<'a> {
-    /// How long it took, ns.
-    pub elapsed_ns: u64,
+    /// How long it took.
+    pub elapsed: Duration,
     /// How probes were attached.
     pub mode: AttachMode,
     /// The plan.
@@ -74,13 +74,29 @@ impl SummaryFile {
 }
 
 fn document(data: &SummaryData<'_>) -> Value {
-    let SummaryData { elapsed_ns, mode, plan, totals, losses, recorded, reader_cpu, times, notes } = data;
-    let functions: Vec<Value> =
-        plan.functions.iter().zip(*totals).map(|(planned, totals)| function(plan, planned, totals)).collect();
-    let loss: serde_json::Map<String, Value> =
-        losses.iter().map(|(reason, count)| (reason.key().to_owned(), json!(count))).collect();
+    let SummaryData {
+        elapsed,
+        mode,
+        plan,
+        totals,
+        losses,
+        recorded,
+        reader_cpu,
+        times,
+        notes,
+    } = data;
+    let functions: Vec<Value> = plan
+        .functions
+        .iter()
+        .zip(*totals)
+        .map(|(planned, totals)| function(plan, planned, totals))
+        .collect();
+    let loss: serde_json::Map<String, Value> = losses
+        .iter()
+        .map(|(reason, count)| (reason.key().to_owned(), json!(count)))
+        .collect();
     json!({
-        "elapsed_ns": elapsed_ns,
+        "elapsed_ns": nanoseconds(*elapsed),
         "startup_ns": nanoseconds(times.startup),
         "attach_ns": nanoseconds(times.attach),
         "detach_ns": nanoseconds(times.detach),
