@@ -96,8 +96,8 @@ impl Comparison {
             let bare = target.run(self.work, UNPROBED)?.best_ns;
             let mut visit = |tool| visit(tools, target, self.work, tool);
             let our_first = visit(self.ours)?;
-            let their_visit = visit(self.theirs)?.and(visit(self.theirs)?);
-            let our_visit = our_first.and(visit(self.ours)?);
+            let their_visit = visit(self.theirs)?.and(&visit(self.theirs)?);
+            let our_visit = our_first.and(&visit(self.ours)?);
             unprobed.push(bare);
             ours.push(our_visit.best_ns - bare);
             theirs.push(their_visit.best_ns - bare);
@@ -133,7 +133,7 @@ struct Visit {
 
 impl Visit {
     /// Two visits of one side.
-    fn and(self, other: Self) -> Self {
+    fn and(self, other: &Self) -> Self {
         Self {
             best_ns: self.best_ns.min(other.best_ns),
             lost: self.lost + other.lost,
