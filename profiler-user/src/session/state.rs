@@ -15,7 +15,7 @@ use super::display::Display;
 use super::governor::{CostModel, Decision, Governor};
 use super::reader::{Reader, ReaderResult};
 use super::setup::Setup;
-use super::summary_json::{SummaryData, SummaryFile};
+use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
 use crate::kernel::load::Kernel;
 use crate::probe::plan::Returns;
@@ -35,6 +35,9 @@ pub(super) struct State {
     pub(super) model: CostModel,
     pub(super) notes: Vec<String>,
     pub(super) title: String,
+    /// From the start to the last link, and the links' part of it.
+    pub(super) startup: Duration,
+    pub(super) attach_time: Duration,
     pub(super) attached: Instant,
     /// How long it was attached, at its end.
     pub(super) ended_after: Option<Duration>,
@@ -270,7 +273,14 @@ impl State {
         summary_file: Option<SummaryFile>,
     ) -> Result<bool, SessionError> {
         let elapsed = *self.ended_after.insert(self.attached.elapsed());
+        let detaching = Instant::now();
         std::mem::take(&mut self.attachments).close();
+        let times = Times {
+            elapsed,
+            startup: self.startup,
+            attach: self.attach_time,
+            detach: detaching.elapsed(),
+        };
         let totals = self.totals();
         let losses = self.losses(&totals);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
@@ -288,12 +298,13 @@ impl State {
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
             file.write(&SummaryData {
-                elapsed,
+                times,
                 mode: self.kernel.mode,
                 plan: &self.setup.plan,
                 totals: &totals,
                 losses: &losses,
                 recorded: counts,
+                reader_cpu: cpu,
                 notes: &summary.notes,
             })?;
         }

@@ -19,10 +19,23 @@ pub struct SummaryFile {
     file: File,
 }
 
+/// How long the parts of a session took.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Attached.
+    pub elapsed: Duration,
+    /// From the start to the last link.
+    pub startup: Duration,
+    /// Making the links.
+    pub attach: Duration,
+    /// Taking them away.
+    pub detach: Duration,
+}
+
 /// What is written.
 pub struct SummaryData<'a> {
     /// How long it took.
-    pub elapsed: Duration,
+    pub times: Times,
     /// How probes were attached.
     pub mode: AttachMode,
     /// The plan.
@@ -33,6 +46,8 @@ pub struct SummaryData<'a> {
     pub losses: &'a [(LossReason, u64)],
     /// What was recorded.
     pub recorded: PipelineCounts,
+    /// CPU time of the thread that recorded it.
+    pub reader_cpu: Duration,
     /// What else must be said.
     pub notes: &'a [String],
 }
@@ -60,12 +75,13 @@ impl SummaryFile {
 
 fn document(data: &SummaryData<'_>) -> Value {
     let SummaryData {
-        elapsed,
+        times,
         mode,
         plan,
         totals,
         losses,
         recorded,
+        reader_cpu,
         notes,
     } = data;
     let functions: Vec<Value> = plan
@@ -79,7 +95,10 @@ fn document(data: &SummaryData<'_>) -> Value {
         .map(|(reason, count)| (reason.key().to_owned(), json!(count)))
         .collect();
     json!({
-        "elapsed_ns": elapsed.as_nanos() as u64,
+        "elapsed_ns": nanoseconds(times.elapsed),
+        "startup_ns": nanoseconds(times.startup),
+        "attach_ns": nanoseconds(times.attach),
+        "detach_ns": nanoseconds(times.detach),
         "attach_mode": mode.name(),
         "functions": functions,
         "loss": loss,
@@ -87,9 +106,14 @@ fn document(data: &SummaryData<'_>) -> Value {
             "records": recorded.records,
             "undecodable": recorded.undecodable(),
             "unnamed": recorded.unnamed,
+            "reader_cpu_ns": nanoseconds(*reader_cpu),
         },
         "notes": notes,
     })
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos() as u64
 }
 
 fn function(plan: &Plan, planned: &PlannedFunction, totals: &FunctionTotals) -> Value {
