@@ -35,7 +35,11 @@ pub(crate) fn function(kind: FunctionEventKind, time_ns: u64, duration_ns: u64, 
 fn wake_flag() -> u64 {
     let waiting = EVENTS.query(BPF_RB_AVAIL_DATA.into());
     let beyond = waiting.wrapping_sub(maps::wake_bytes());
-    if beyond < WAKE_WINDOW { BPF_RB_FORCE_WAKEUP.into() } else { BPF_RB_NO_WAKEUP.into() }
+    if beyond < WAKE_WINDOW {
+        BPF_RB_FORCE_WAKEUP.into()
+    } else {
+        BPF_RB_NO_WAKEUP.into()
+    }
 }
 
 /// Sends word of a thread or process.

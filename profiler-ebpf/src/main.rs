@@ -4,12 +4,16 @@
 //! wanted, [`stack`] pairs entries with returns per thread, [`stats`] counts, and [`emit`] sends events to user space.
 #![no_std]
 #![no_main]
-#![expect(unstable_features, reason = "inline assembly for BPF is not stable; `atomic` and `stack` need a few instructions of it")]
+#![expect(
+    unstable_features,
+    reason = "inline assembly for BPF is not stable; `atomic` and `stack` need a few instructions of it"
+)]
 #![feature(asm_experimental_arch)]
 
 mod atomic;
 mod emit;
 mod filter;
+mod log;
 mod maps;
 mod probes;
 mod stack;

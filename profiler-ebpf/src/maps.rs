@@ -122,7 +122,9 @@ pub(crate) fn stats(function: u32) -> Option<NonNull<FunctionStats>> {
 #[inline(always)]
 pub(crate) fn count_bucket(function: u32, bucket: u32) {
     let index = (cpu() * function_count() + function) * bucket_count() + bucket;
-    let Some(pair) = HISTOGRAMS.get_ptr_mut(index >> 1) else { return };
+    let Some(pair) = HISTOGRAMS.get_ptr_mut(index >> 1) else {
+        return;
+    };
     // A half overflows after 4 × 10⁹ calls: the reader takes differences modulo 2^32, and reads more often than that.
     let half = pair.cast::<u32>().wrapping_add((index & 1) as usize);
     atomic::add32(half, 1);
@@ -139,7 +141,12 @@ pub(crate) fn lose(reason: LossReason) {
 fn thread_with(flags: u64) -> Option<NonNull<ThreadState>> {
     // SAFETY: the map is a task storage map, and the current task is always valid.
     let state = unsafe {
-        bpf_task_storage_get(from_ref(&THREADS).cast_mut().cast(), bpf_get_current_task_btf().cast(), null_mut::<c_void>(), flags)
+        bpf_task_storage_get(
+            from_ref(&THREADS).cast_mut().cast(),
+            bpf_get_current_task_btf().cast(),
+            null_mut::<c_void>(),
+            flags,
+        )
     };
     NonNull::new(state.cast())
 }

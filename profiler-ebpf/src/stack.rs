@@ -7,14 +7,19 @@ use core::arch::asm;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_user,
+};
 use profiler_common::config::{MAX_DEPTH, STACK_SPAN};
 use profiler_common::event::ProcessEventKind;
 use profiler_common::loss::LossReason;
 
 use crate::{emit, maps, stats};
 
-const _: () = assert!(MAX_DEPTH.is_power_of_two() && MAX_DEPTH == 512, "`slot` masks with a literal");
+const _: () = assert!(
+    MAX_DEPTH.is_power_of_two() && MAX_DEPTH == 512,
+    "`slot` masks with a literal"
+);
 
 /// The frame's return comes through a return probe.
 pub(crate) const RETURN_PROBE: u32 = 1 << 0;
@@ -108,7 +113,11 @@ impl Stack {
     #[inline(always)]
     fn frame(self, index: u32) -> *mut Frame {
         // SAFETY: the slot is within the array.
-        unsafe { (&raw mut (*self.0.as_ptr()).frames).cast::<Frame>().add(slot(index)) }
+        unsafe {
+            (&raw mut (*self.0.as_ptr()).frames)
+                .cast::<Frame>()
+                .add(slot(index))
+        }
     }
 
     /// Opens a call. `false`: the stack is full.
@@ -208,7 +217,13 @@ struct Unwinding {
 /// quadratic time: 512 turns took it a second. Older kernels therefore take few steps at a hit, and the rest at the next.
 #[inline(never)]
 fn unwind(stack: Stack, sp: u64, span: u64, function: u32) {
-    let mut unwinding = Unwinding { stack, sp, span, function, reserved: 0 };
+    let mut unwinding = Unwinding {
+        stack,
+        sp,
+        span,
+        function,
+        reserved: 0,
+    };
     if maps::has_loop() != 0 {
         let step: unsafe extern "C" fn(u64, *mut Unwinding) -> u64 = unwind_step;
         // SAFETY: the callback has the signature that the helper calls, and its context outlives the call.
@@ -253,7 +268,9 @@ pub(crate) fn abandon_all(stack: Stack) {
 /// return probe at the same place. The kernel decides in the same way (`prepare_uretprobe`, kernel/events/uprobes.c).
 #[inline(always)]
 fn is_tail_call(sp: u64) -> bool {
-    let Some(trampoline) = trampoline() else { return true };
+    let Some(trampoline) = trampoline() else {
+        return true;
+    };
     let mut address = 0_u64;
     // SAFETY: the helper checks the address.
     let failed = unsafe { bpf_probe_read_user((&raw mut address).cast(), 8, sp as *const _) };

@@ -33,7 +33,9 @@ pub(crate) fn abandoned(function: u32) {
 /// A function returned.
 #[inline(always)]
 pub(crate) fn returned(function: u32, duration_ns: u64, self_ns: u64) {
-    let Some(stats) = maps::stats(function) else { return };
+    let Some(stats) = maps::stats(function) else {
+        return;
+    };
     let stats = stats.as_ptr();
     // SAFETY: the pointer is to a live slot.
     unsafe {

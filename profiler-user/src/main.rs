@@ -29,7 +29,10 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             let usage = error.downcast_ref().is_some_and(SessionError::is_usage);
-            fail(&format!("error: {}\n", chain(&*error)), if usage { USAGE } else { FAILURE })
+            fail(
+                &format!("error: {}\n", chain(&*error)),
+                if usage { USAGE } else { FAILURE },
+            )
         }
     }
 }

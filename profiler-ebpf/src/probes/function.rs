@@ -1,7 +1,7 @@
 //! Entries, returns and exits of functions.
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use profiler_common::cookie::{Cookie, Role};
@@ -11,7 +11,7 @@ use profiler_common::stats::function_flags;
 
 use super::registers::Registers;
 use crate::stack::{self, Frame, Stack};
-use crate::{emit, filter, maps, stats};
+use crate::{emit, filter, log, maps, stats};
 
 /// What a session program answers at an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,11 @@ fn function_session(ctx: ProbeContext) -> u32 {
     if registers.ip() == site {
         return enter(cookie(ctx.as_ptr()), registers.frame_at_site()) as u32;
     }
-    leave(cookie(ctx.as_ptr()), registers.frame_after_return());
+    // Armed at the entry, so that it belongs to a call that counted, whatever became of its link since.
+    let cookie = cookie(ctx.as_ptr());
+    if let Some(flags) = filter::flags(cookie) {
+        leave(&ctx, cookie, flags, registers.frame_after_return());
+    }
     0
 }
 
@@ -45,8 +49,12 @@ fn function_entry(ctx: ProbeContext) -> u32 {
 /// Return through a return probe.
 #[uretprobe]
 fn function_return(ctx: RetProbeContext) -> u32 {
-    let registers = Registers::of(&ProbeContext::new(ctx.as_ptr()));
-    leave(cookie(ctx.as_ptr()), registers.frame_after_return());
+    let ctx = ProbeContext::new(ctx.as_ptr());
+    let registers = Registers::of(&ctx);
+    let cookie = cookie(ctx.as_ptr());
+    if let Some(flags) = filter::wanted(cookie) {
+        leave(&ctx, cookie, flags, registers.frame_after_return());
+    }
     0
 }
 
@@ -55,8 +63,12 @@ fn function_return(ctx: RetProbeContext) -> u32 {
 fn function_exit(ctx: ProbeContext) -> u32 {
     let cookie = cookie(ctx.as_ptr());
     let registers = Registers::of(&ctx);
-    if cookie.condition.is_none_or(|code| registers.condition_holds(code)) {
-        leave(cookie, registers.frame_at_site());
+    if let Some(flags) = filter::wanted(cookie)
+        && cookie
+            .condition
+            .is_none_or(|code| registers.condition_holds(code))
+    {
+        leave(&ctx, cookie, flags, registers.frame_at_site());
     }
     0
 }
@@ -75,7 +87,9 @@ fn now() -> u64 {
 
 #[inline(always)]
 fn enter(cookie: Cookie, sp: u64) -> Verdict {
-    let Some(flags) = filter::wanted(cookie) else { return Verdict::Ignore };
+    let Some(flags) = filter::wanted(cookie) else {
+        return Verdict::Ignore;
+    };
     let opens_focus = flags & function_flags::FOCUS != 0;
     let records = flags & function_flags::EVENTS != 0;
     let timed = cookie.role != Role::EntryOnly;
@@ -94,15 +108,27 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
         return Verdict::Ignore;
     }
     let function = cookie.function.0;
-    let Some(counters) = maps::stats(function) else { return Verdict::Ignore };
+    let Some(counters) = maps::stats(function) else {
+        return Verdict::Ignore;
+    };
     stats::called(counters);
     let depth = stack.map_or(0, Stack::len);
     let start_ns = if timed || records { now() } else { 0 };
     let mut pushed = false;
     if timed && let Some(stack) = stack {
-        let form = if cookie.role == Role::EntryWithReturnProbe { stack::RETURN_PROBE } else { 0 };
+        let form = if cookie.role == Role::EntryWithReturnProbe {
+            stack::RETURN_PROBE
+        } else {
+            0
+        };
         let focus = if opens_focus { stack::FOCUS } else { 0 };
-        pushed = stack.push(Frame { sp, start_ns, child_ns: 0, function, flags: form | focus });
+        pushed = stack.push(Frame {
+            sp,
+            start_ns,
+            child_ns: 0,
+            function,
+            flags: form | focus,
+        });
         if !pushed {
             maps::lose(LossReason::StackTooDeep);
         }
@@ -118,19 +144,20 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
 }
 
 #[inline(always)]
-fn leave(cookie: Cookie, sp: u64) {
+fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     let end_ns = now();
     let function = cookie.function.0;
     let Some((stack, frame, depth)) = close(sp, function) else {
-        if maps::focus() == 0 {
+        if maps::focus() == 0 && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
+            log::return_without_entry(ctx, function, sp);
         }
         return;
     };
     let duration_ns = end_ns.saturating_sub(frame.start_ns);
     stack.charge_parent(duration_ns);
     stats::returned(function, duration_ns, duration_ns.saturating_sub(frame.child_ns));
-    if records(function) {
+    if flags & function_flags::EVENTS != 0 {
         emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
     }
 }
@@ -140,10 +167,4 @@ fn close(sp: u64, function: u32) -> Option<(Stack, Frame, u32)> {
     let stack = Stack::current()?;
     let (frame, depth) = stack.close(sp, function)?;
     Some((stack, frame, depth))
-}
-
-#[inline(always)]
-fn records(function: u32) -> bool {
-    // SAFETY: an aligned `u32` of the map.
-    maps::FUNCTIONS.get(function).is_some_and(|flags| flags & function_flags::EVENTS != 0)
 }

@@ -282,7 +282,11 @@ fn attach_mode() -> impl clap::builder::TypedValueParser<Value = AttachMode> {
 
 fn site() -> impl clap::builder::TypedValueParser<Value = SiteChoice> {
     one_of([
-        ("planned", "the cheapest instruction that is as good", SiteChoice::Planned),
+        (
+            "planned",
+            "the cheapest instruction that is as good",
+            SiteChoice::Planned,
+        ),
         ("entry", "the first instruction", SiteChoice::Entry),
     ])
 }

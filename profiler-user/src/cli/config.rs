@@ -3,12 +3,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::{
-    Args, AttachArgs, CommandArgs, DisplayArgs, FunctionArgs, LimitArgs, OutputArgs, ReplayArgs,
-    RunArgs, SessionArgs,
-};
 use super::args::AttachMode as TypedMode;
 pub use super::args::SiteChoice;
+use super::args::{
+    Args, AttachArgs, CommandArgs, DisplayArgs, FunctionArgs, LimitArgs, OutputArgs, ReplayArgs, RunArgs,
+    SessionArgs,
+};
 use super::error::ConfigError;
 pub use super::parse::Budget;
 use crate::kernel::AttachMode;
@@ -279,7 +279,11 @@ impl SessionConfig {
                 focus,
             }
             .checked()?,
-            probing: ProbingConfig { attach_mode: kernel_mode(attach_mode), returns, site },
+            probing: ProbingConfig {
+                attach_mode: kernel_mode(attach_mode),
+                returns,
+                site,
+            },
             summary_json,
             recording,
             display: DisplayConfig::checked(display, stdout)?,
@@ -322,7 +326,13 @@ impl SelectionConfig {
 
 impl RecordingConfig {
     /// `--recording` alone has a default output; `-o FILE` alone tells the format by its extension.
-    fn checked(OutputArgs { recording, output, summary_json: _ }: OutputArgs) -> Result<Option<Self>, ConfigError> {
+    fn checked(
+        OutputArgs {
+            recording,
+            output,
+            summary_json: _,
+        }: OutputArgs,
+    ) -> Result<Option<Self>, ConfigError> {
         let Some(path) = output else {
             return Ok(recording.map(|kind| Self {
                 kind,

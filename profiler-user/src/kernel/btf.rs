@@ -69,8 +69,12 @@ impl<'a> Btf<'a> {
             let start = base.checked_add(offset).ok_or(malformed(at))?;
             bytes.get(start..start.saturating_add(len)).ok_or(malformed(at))
         };
-        let mut btf =
-            Self { types: section(8)?, strings: section(16)?, starts: Vec::new(), structures: HashMap::new() };
+        let mut btf = Self {
+            types: section(8)?,
+            strings: section(16)?,
+            starts: Vec::new(),
+            structures: HashMap::new(),
+        };
         btf.index().ok_or(malformed(HEADER))?;
         Ok(btf)
     }
@@ -90,7 +94,10 @@ impl<'a> Btf<'a> {
     }
 
     fn string(&self, offset: u32) -> Option<&'a [u8]> {
-        self.strings.get(offset as usize..)?.split(|byte| *byte == 0).next()
+        self.strings
+            .get(offset as usize..)?
+            .split(|byte| *byte == 0)
+            .next()
     }
 
     /// Byte offset of a member of a structure, looked for in its unnamed members too.
@@ -106,10 +113,17 @@ impl<'a> Btf<'a> {
         }
         (0..(info & 0xffff) as usize).find_map(|index| {
             let at = start + 12 + index * 12;
-            let (name, kind, offset) =
-                (word(self.types, at)?, word(self.types, at + 4)?, word(self.types, at + 8)?);
+            let (name, kind, offset) = (
+                word(self.types, at)?,
+                word(self.types, at + 4)?,
+                word(self.types, at + 8)?,
+            );
             // With the structure's kind flag set, the upper byte is a bit-field's width.
-            let bytes = (if info >> 31 == 1 { offset & 0xff_ffff } else { offset }) / 8;
+            let bytes = (if info >> 31 == 1 {
+                offset & 0xff_ffff
+            } else {
+                offset
+            }) / 8;
             let name = self.string(name)?;
             if name == member {
                 return Some(bytes);
@@ -124,7 +138,9 @@ impl<'a> Btf<'a> {
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 /// Bytes behind a type's first three words.
@@ -145,7 +161,9 @@ mod tests {
 
     #[test]
     fn truncated_type_information_is_an_error_and_no_panic() {
-        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else { return };
+        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            return;
+        };
         for len in [0, 3, 23, 24, 100, 4096, bytes.len() / 2] {
             assert!(offsets_in(&bytes[..len]).is_err());
         }
@@ -155,12 +173,31 @@ mod tests {
     fn a_member_within_an_unnamed_union_is_found() {
         // struct outer { u32 (unnamed union at bit 32 of: member `inner` at 0) }
         let mut types = Vec::new();
-        for word in [1_u32, 4 << 24 | 1, 8, 0, 2, 32, /* union */ 0, 5 << 24 | 1, 4, 7, 0, 0] {
+        for word in [
+            1_u32,
+            4 << 24 | 1,
+            8,
+            0,
+            2,
+            32,
+            /* union */ 0,
+            5 << 24 | 1,
+            4,
+            7,
+            0,
+            0,
+        ] {
             types.extend_from_slice(&word.to_le_bytes());
         }
         let strings = b"\0outer\0inner\0";
         let mut bytes = vec![0x9f, 0xeb, 1, 0];
-        for word in [24_u32, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
+        for word in [
+            24_u32,
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            strings.len() as u32,
+        ] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes.extend_from_slice(&types);

@@ -11,8 +11,8 @@ use super::error::KernelError;
 /// Our own program file, as the kernel is told.
 pub(super) const OWN_PATH: &CStr = c"/proc/self/exe";
 /// Calls per batch, and batches: the fastest batch counts.
-const CALLS: u32 = 2_000;
-const BATCHES: u32 = 3;
+const CALLS: u32 = 250;
+const BATCHES: u32 = 4;
 
 /// Times of a hit with an empty program, ns.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,11 +76,23 @@ impl OwnFunction {
     fn find(call: extern "C" fn()) -> Result<Self, KernelError> {
         let path = PathBuf::from("/proc/self/maps");
         let maps = std::fs::read_to_string(&path);
-        let maps = maps.map_err(|source| KernelError::Read { path: path.clone(), source })?;
+        let maps = maps.map_err(|source| KernelError::Read {
+            path: path.clone(),
+            source,
+        })?;
         let address = call as *const () as u64;
         let offset = maps.lines().find_map(|line| file_offset(line, address));
-        let not_found = io::Error::new(io::ErrorKind::NotFound, "no mapping holds the calibration function");
-        Ok(Self { call, offset: offset.ok_or(KernelError::Read { path, source: not_found })? })
+        let not_found = io::Error::new(
+            io::ErrorKind::NotFound,
+            "no mapping holds the calibration function",
+        );
+        Ok(Self {
+            call,
+            offset: offset.ok_or(KernelError::Read {
+                path,
+                source: not_found,
+            })?,
+        })
     }
 
     /// ns per call, the best of some batches.
@@ -103,7 +115,9 @@ fn file_offset(line: &str, address: u64) -> Option<u64> {
     let (start, end) = range.split_once('-')?;
     let parse = |hex| u64::from_str_radix(hex, 16).ok();
     let (start, end) = (parse(start)?, parse(end)?);
-    (start..end).contains(&address).then(|| Some(address - start + parse(offset)?))?
+    (start..end)
+        .contains(&address)
+        .then(|| Some(address - start + parse(offset)?))?
 }
 
 /// Measures. Takes some tens of milliseconds. `mode` is one that this kernel has.
@@ -114,8 +128,8 @@ pub fn measure(mode: AttachMode) -> Result<ProbeCost, KernelError> {
         AttachMode::PerfEvent => AttachMode::PerfEvent,
     };
     let timed = |mode, function: &OwnFunction| {
-        let _attached = attach_empty(mode, function)
-            .map_err(|source| KernelError::ModeUnsupported { mode, source })?;
+        let _attached =
+            attach_empty(mode, function).map_err(|source| KernelError::ModeUnsupported { mode, source })?;
         Ok::<_, KernelError>(function.time())
     };
     Ok(ProbeCost {

@@ -3,6 +3,8 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use aya::util::KernelVersion;
+
 use super::AttachMode;
 use super::calibrate::{self, OwnFunction};
 use super::error::KernelError;
@@ -50,20 +52,36 @@ impl Capabilities {
 
     /// An error that names what is missing.
     pub fn check(self) -> Result<(), KernelError> {
-        let missing: Vec<_> = self.needed().filter_map(|(name, has)| (!has).then_some(name)).collect();
-        if missing.is_empty() { Ok(()) } else { Err(KernelError::MissingCapabilities { missing }) }
+        let missing: Vec<_> = self
+            .needed()
+            .filter_map(|(name, has)| (!has).then_some(name))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(KernelError::MissingCapabilities { missing })
+        }
     }
 }
 
 /// The uprobe PMU, which perf-event uprobes are opened through.
 pub(super) fn uprobe_pmu() -> io::Result<UprobePmu> {
     let folder = Path::new("/sys/bus/event_source/devices/uprobe");
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "unexpected form of the uprobe PMU in sysfs");
+    let invalid = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "unexpected form of the uprobe PMU in sysfs",
+        )
+    };
     let kind = std::fs::read_to_string(folder.join("type"))?;
     let format = std::fs::read_to_string(folder.join("format/retprobe"))?;
     Ok(UprobePmu {
         kind: kind.trim().parse().ok().ok_or_else(invalid)?,
-        return_bit: format.trim().strip_prefix("config:").and_then(|bit| bit.parse().ok()).ok_or_else(invalid)?,
+        return_bit: format
+            .trim()
+            .strip_prefix("config:")
+            .and_then(|bit| bit.parse().ok())
+            .ok_or_else(invalid)?,
     })
 }
 
@@ -102,4 +120,26 @@ pub fn choose_mode(wanted: Option<AttachMode>) -> Result<AttachMode, KernelError
     }
     let mode = AttachMode::ALL.into_iter().find(|mode| try_mode(*mode).is_ok());
     mode.ok_or(KernelError::Unsupported)
+}
+
+/// Whether the kernel has CVE-2025-21834: the `uretprobe` system call under seccomp. 6.11–6.12.13 and 6.13–6.13.2.
+pub fn has_return_probe_defect() -> bool {
+    let Ok(version) = KernelVersion::current() else {
+        return false;
+    };
+    let within = |from: (u8, u8, u16), to: (u8, u8, u16)| {
+        version >= KernelVersion::new(from.0, from.1, from.2)
+            && version < KernelVersion::new(to.0, to.1, to.2)
+    };
+    within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
+}
+
+/// Whether the kernel has attach cookies (5.15), without which no way of attaching works.
+pub fn is_new_enough() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 15, 0))
+}
+
+/// Whether the helper `bpf_loop` is there (5.17).
+pub fn has_loop() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
 }

@@ -96,7 +96,9 @@ pub enum KernelError {
         source: io::Error,
     },
     /// The kernel has no type information.
-    #[error("this kernel offers no BTF at `/sys/kernel/btf/vmlinux`: it must be built with CONFIG_DEBUG_INFO_BTF")]
+    #[error(
+        "this kernel offers no BTF at `/sys/kernel/btf/vmlinux`: it must be built with CONFIG_DEBUG_INFO_BTF"
+    )]
     NoBtf(#[source] io::Error),
     /// The kernel's type information is malformed.
     #[error("failed to parse the kernel's BTF at byte {offset}")]

@@ -103,12 +103,20 @@ impl Linker<'_> {
         let mut link = Link::default();
         let mut refused = Vec::new();
         for (program, kind) in self.steps(side) {
-            let mut step = Step { mode: self.mode, program, kind, path: &path, pid: target.pid, fds: Vec::new() };
-            step.attach(probes, &mut refused).map_err(|source| KernelError::Attach {
-                path: target.path.to_owned(),
-                probes: probes.len(),
-                source,
-            })?;
+            let mut step = Step {
+                mode: self.mode,
+                program,
+                kind,
+                path: &path,
+                pid: target.pid,
+                fds: Vec::new(),
+            };
+            step.attach(probes, &mut refused)
+                .map_err(|source| KernelError::Attach {
+                    path: target.path.to_owned(),
+                    probes: probes.len(),
+                    source,
+                })?;
             // Returns are attached before entries and closed after them, so that no entry waits in vain.
             step.fds.append(&mut link.fds);
             link.fds = step.fds;
@@ -118,7 +126,12 @@ impl Linker<'_> {
     }
 
     fn steps(&self, side: Side) -> Vec<(BorrowedFd<'_>, MultiKind)> {
-        let Programs { session: _, entry, at_return: _, exit } = self.programs;
+        let Programs {
+            session: _,
+            entry,
+            at_return: _,
+            exit,
+        } = self.programs;
         match side {
             Side::Entry => vec![(entry.as_fd(), MultiKind::Entry)],
             Side::Exit => vec![(exit.as_fd(), MultiKind::Entry)],
@@ -155,7 +168,10 @@ impl Step<'_> {
             return Err(source);
         }
         if let [probe] = probes {
-            refused.push(Refused { probe: *probe, source });
+            refused.push(Refused {
+                probe: *probe,
+                source,
+            });
             return Ok(());
         }
         let (left, right) = probes.split_at(probes.len() / 2);
@@ -169,8 +185,14 @@ impl Step<'_> {
         }
         let offsets: Vec<u64> = probes.iter().map(|probe| probe.offset).collect();
         let cookies: Vec<u64> = probes.iter().map(|probe| probe.cookie.to_bits()).collect();
-        let target = MultiTarget { path: self.path, offsets: &offsets, cookies: &cookies, pid: self.pid };
-        self.fds.push(syscall::link_multi(self.program, self.kind, &target)?);
+        let target = MultiTarget {
+            path: self.path,
+            offsets: &offsets,
+            cookies: &cookies,
+            pid: self.pid,
+        };
+        self.fds
+            .push(syscall::link_multi(self.program, self.kind, &target)?);
         Ok(())
     }
 
@@ -178,11 +200,16 @@ impl Step<'_> {
         let pmu = uprobe_pmu()?;
         for probe in probes {
             let at_return = self.kind == MultiKind::Return;
-            let opened = syscall::open_uprobe(pmu, self.path, probe.offset, self.pid, at_return)
-                .and_then(|event| syscall::link_perf_event(self.program, event.as_fd(), probe.cookie.to_bits()));
+            let opened =
+                syscall::open_uprobe(pmu, self.path, probe.offset, self.pid, at_return).and_then(|event| {
+                    syscall::link_perf_event(self.program, event.as_fd(), probe.cookie.to_bits())
+                });
             match opened {
                 Ok(link) => self.fds.push(link),
-                Err(source) if is_about_one_probe(&source) => refused.push(Refused { probe: *probe, source }),
+                Err(source) if is_about_one_probe(&source) => refused.push(Refused {
+                    probe: *probe,
+                    source,
+                }),
                 Err(source) => return Err(source),
             }
         }
@@ -196,6 +223,14 @@ fn is_about_one_probe(error: &io::Error) -> bool {
     const ENOTSUPP: i32 = 524;
     matches!(
         error.raw_os_error(),
-        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOEXEC | libc::EIO | libc::EFAULT | libc::EILSEQ | ENOTSUPP)
+        Some(
+            libc::EINVAL
+                | libc::EOPNOTSUPP
+                | libc::ENOEXEC
+                | libc::EIO
+                | libc::EFAULT
+                | libc::EILSEQ
+                | ENOTSUPP
+        )
     )
 }

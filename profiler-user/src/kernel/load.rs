@@ -1,7 +1,7 @@
 //! Loading the programs and sizing their maps.
 use std::os::fd::BorrowedFd;
 
-use aya::maps::{Map, MapData, RingBuf};
+use aya::maps::{Map, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::config::KernelConfig;
@@ -13,10 +13,12 @@ use thiserror::Error;
 
 use super::AttachMode;
 use super::btf::{KernelOffsets, kernel_offsets};
+use super::capability::has_loop;
 use super::error::KernelError;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
 use super::map::MappedArray;
 use super::program::{ProgramSource, Programs, map_fd};
+use super::ring::Ring;
 
 /// The kernel side, compiled by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profiler-ebpf"));
@@ -58,20 +60,32 @@ impl CounterLayout {
     /// The finest layout that fits into `limit` bytes.
     pub fn fit(functions: u32, cpus: u32, limit: u64) -> Result<Self, TooManyFunctions> {
         let resolutions = (0..=MAX_RESOLUTION).rev().map(Some).chain([None]);
-        let layouts = resolutions.map(|resolution| Self { functions, cpus, resolution });
-        let coarsest = Self { functions, cpus, resolution: None };
-        layouts.into_iter().find(|layout| layout.bytes() <= limit).ok_or(TooManyFunctions {
-            functions: functions.into(),
-            cpus: cpus.into(),
-            needed: coarsest.bytes(),
-            limit,
-        })
+        let layouts = resolutions.map(|resolution| Self {
+            functions,
+            cpus,
+            resolution,
+        });
+        let coarsest = Self {
+            functions,
+            cpus,
+            resolution: None,
+        };
+        layouts
+            .into_iter()
+            .find(|layout| layout.bytes() <= limit)
+            .ok_or(TooManyFunctions {
+                functions: functions.into(),
+                cpus: cpus.into(),
+                needed: coarsest.bytes(),
+                limit,
+            })
     }
 
     /// Kernel memory, bytes.
     pub fn bytes(&self) -> u64 {
         let slots = u64::from(self.functions) * u64::from(self.cpus);
-        slots * (size_of::<FunctionStats>() as u64 + 4 * u64::from(self.buckets())) + u64::from(self.functions) * 8
+        slots * (size_of::<FunctionStats>() as u64 + 4 * u64::from(self.buckets()))
+            + u64::from(self.functions) * 8
     }
 
     /// Buckets of one histogram.
@@ -108,6 +122,8 @@ pub struct Kernel {
     /// `cpus × functions × buckets` counters of 32 bits, two to an element.
     pub histograms: MappedArray<u64>,
     loss: MappedArray<u64>,
+    #[cfg(feature = "kernel-log")]
+    log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
 /// Possible CPUs of this machine: the highest number plus one.
@@ -128,11 +144,25 @@ impl Kernel {
             programs,
             mode: settings.mode,
             layout,
-            functions: MappedArray::new("FUNCTIONS", array_fd(&ebpf, "FUNCTIONS")?, layout.functions as usize)?,
+            functions: MappedArray::new(
+                "FUNCTIONS",
+                array_fd(&ebpf, "FUNCTIONS")?,
+                layout.functions as usize,
+            )?,
             stats: MappedArray::new("STATS", array_fd(&ebpf, "STATS")?, slots)?,
-            histograms: MappedArray::new("HISTOGRAMS", array_fd(&ebpf, "HISTOGRAMS")?, histogram_elements(layout))?,
-            loss: MappedArray::new("LOSS", array_fd(&ebpf, "LOSS")?, (layout.cpus * LOSS_REASONS) as usize)?,
+            histograms: MappedArray::new(
+                "HISTOGRAMS",
+                array_fd(&ebpf, "HISTOGRAMS")?,
+                histogram_elements(layout),
+            )?,
+            loss: MappedArray::new(
+                "LOSS",
+                array_fd(&ebpf, "LOSS")?,
+                (layout.cpus * LOSS_REASONS) as usize,
+            )?,
             ebpf,
+            #[cfg(feature = "kernel-log")]
+            log: None,
         };
         for (program, tracepoint) in [
             ("thread_exit", "sched_process_exit"),
@@ -141,13 +171,37 @@ impl Kernel {
         ] {
             kernel.attach_tracepoint(program, tracepoint)?;
         }
+        #[cfg(feature = "kernel-log")]
+        kernel.start_log();
         Ok(kernel)
     }
 
+    #[cfg(feature = "kernel-log")]
+    fn start_log(&mut self) {
+        match aya_log::EbpfLogger::init(&mut self.ebpf) {
+            Ok(log) => self.log = Some(log),
+            Err(error) => log::warn!("the programs' messages cannot be read: {error}"),
+        }
+    }
+
+    /// Prints the programs' messages, where they were compiled in.
+    pub fn flush_log(&mut self) {
+        #[cfg(feature = "kernel-log")]
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+
     fn attach_tracepoint(&mut self, program: &'static str, tracepoint: &str) -> Result<(), KernelError> {
-        let failed = |source| KernelError::Tracepoint { program, source: Box::new(source) };
+        let failed = |source| KernelError::Tracepoint {
+            program,
+            source: Box::new(source),
+        };
         let found = self.ebpf.program_mut(program);
-        let found = found.ok_or(KernelError::Object { what: "program", name: program })?;
+        let found = found.ok_or(KernelError::Object {
+            what: "program",
+            name: program,
+        })?;
         let raw: &mut RawTracePoint = found.try_into().map_err(failed)?;
         raw.load().map_err(failed)?;
         raw.attach(tracepoint).map_err(failed)?;
@@ -161,22 +215,31 @@ impl Kernel {
         target: LinkTarget<'_>,
         probes: &[Probe],
     ) -> Result<(Link, Vec<Refused>), KernelError> {
-        Linker { programs: &self.programs, mode: self.mode }.attach(side, target, probes)
+        Linker {
+            programs: &self.programs,
+            mode: self.mode,
+        }
+        .attach(side, target, probes)
     }
 
     /// The ring of calls and returns. It can be taken once.
-    pub fn take_events(&mut self) -> Result<RingBuf<MapData>, KernelError> {
+    pub fn take_events(&mut self) -> Result<Ring, KernelError> {
         self.take_ring("EVENTS")
     }
 
     /// The ring of threads and processes. It can be taken once.
-    pub fn take_process_events(&mut self) -> Result<RingBuf<MapData>, KernelError> {
+    pub fn take_process_events(&mut self) -> Result<Ring, KernelError> {
         self.take_ring("PROCESS_EVENTS")
     }
 
-    fn take_ring(&mut self, name: &'static str) -> Result<RingBuf<MapData>, KernelError> {
-        let map = self.ebpf.take_map(name).ok_or(KernelError::Object { what: "map", name })?;
-        RingBuf::try_from(map).map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
+    fn take_ring(&mut self, name: &'static str) -> Result<Ring, KernelError> {
+        let map = self
+            .ebpf
+            .take_map(name)
+            .ok_or(KernelError::Object { what: "map", name })?;
+        RingBuf::try_from(map)
+            .map(Ring)
+            .map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
     }
 
     /// The slot of a function's counters on a CPU.
@@ -205,7 +268,12 @@ fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Ke
 }
 
 fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf, KernelError> {
-    let KernelSettings { mode: _, layout, focus, ring_bytes } = *settings;
+    let KernelSettings {
+        mode: _,
+        layout,
+        focus,
+        ring_bytes,
+    } = *settings;
     let ring = ring_bytes.unwrap_or(MIN_RING);
     let config = KernelConfig {
         function_count: layout.functions,
@@ -218,7 +286,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         xol_area_vaddr: offsets.xol_area_vaddr,
         task_tgid: offsets.task_tgid,
         task_pid: offsets.task_pid,
-        has_loop: aya::util::KernelVersion::current().is_ok_and(|version| version >= aya::util::KernelVersion::new(5, 17, 0)).into(),
+        has_loop: has_loop().into(),
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     EbpfLoader::new()

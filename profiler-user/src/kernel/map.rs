@@ -41,12 +41,21 @@ impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
                 0,
             )
         };
-        let failed = || KernelError::Map { map: name, bytes, source: io::Error::last_os_error() };
+        let failed = || KernelError::Map {
+            map: name,
+            bytes,
+            source: io::Error::last_os_error(),
+        };
         if base == libc::MAP_FAILED {
             return Err(failed());
         }
         let base = NonNull::new(base.cast()).ok_or_else(failed)?;
-        Ok(Self { base, bytes, len, element: PhantomData })
+        Ok(Self {
+            base,
+            bytes,
+            len,
+            element: PhantomData,
+        })
     }
 
     /// How many elements there are.

@@ -11,6 +11,7 @@ pub mod link;
 pub mod load;
 pub mod map;
 mod program;
+pub mod ring;
 mod syscall;
 
 use std::fmt;

@@ -58,7 +58,10 @@ impl ProgramSource {
             .iter()
             .filter_map(|(name, map)| Some((name.clone(), fd_of(name)?, map.clone())))
             .collect();
-        object.relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)), &text)?;
+        object.relocate_maps(
+            maps.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)),
+            &text,
+        )?;
         object.relocate_calls(&text)?;
         Ok(Self { object, btf })
     }
@@ -66,18 +69,22 @@ impl ProgramSource {
     /// Loads a program for a way of attaching.
     pub(super) fn load(&self, kind: ProgramKind, mode: AttachMode) -> Result<OwnedFd, KernelError> {
         let name = kind.name();
-        let missing = KernelError::Object { what: "program", name };
-        let Some(program) = self.object.programs.get(name) else { return Err(missing) };
-        let Some(function) = self.object.functions.get(&program.function_key()) else { return Err(missing) };
+        let missing = KernelError::Object {
+            what: "program",
+            name,
+        };
+        let Some(program) = self.object.programs.get(name) else {
+            return Err(missing);
+        };
+        let Some(function) = self.object.functions.get(&program.function_key()) else {
+            return Err(missing);
+        };
         let attach_type = match (mode, kind) {
             (AttachMode::PerfEvent, _) => 0,
             (AttachMode::Session, ProgramKind::Session) => ATTACH_SESSION,
             (
                 AttachMode::Session | AttachMode::Multi,
-                ProgramKind::Session
-                | ProgramKind::Entry
-                | ProgramKind::Return
-                | ProgramKind::Exit,
+                ProgramKind::Session | ProgramKind::Entry | ProgramKind::Return | ProgramKind::Exit,
             ) => ATTACH_MULTI,
         };
         let functions = function.func_info.func_info_bytes();
@@ -87,14 +94,22 @@ impl ProgramSource {
             record_size: function.func_info_rec_size as u32,
         });
         let load = |log: &mut [u8]| {
-            let code = ProgramCode { name, instructions: &function.instructions, license: &program.license };
+            let code = ProgramCode {
+                name,
+                instructions: &function.instructions,
+                license: &program.license,
+            };
             syscall::load_program(&code, attach_type, types.as_ref(), log)
         };
         // A large log buffer is itself an error on some kernels: ask for the log only after a failure.
         load(&mut []).map_err(|source| {
             let mut log = vec![0; LOG_BYTES];
             let _: Result<OwnedFd, _> = load(&mut log);
-            KernelError::Verifier { program: name, log: last_lines(&log), source }
+            KernelError::Verifier {
+                program: name,
+                log: last_lines(&log),
+                source,
+            }
         })
     }
 }
@@ -103,14 +118,24 @@ impl ProgramSource {
 pub(super) fn load_empty(mode: AttachMode) -> io::Result<OwnedFd> {
     const MOV64_IMMEDIATE: u8 = 0xb7;
     const EXIT: u8 = 0x95;
-    let instruction = |code| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
+    let instruction = |code| bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: bpf_insn::new_bitfield_1(0, 0),
+        off: 0,
+        imm: 0,
+    };
     let attach_type = match mode {
         AttachMode::Session => ATTACH_SESSION,
         AttachMode::Multi => ATTACH_MULTI,
         AttachMode::PerfEvent => 0,
     };
     let instructions = [instruction(MOV64_IMMEDIATE), instruction(EXIT)];
-    let code = ProgramCode { name: "calibrate", instructions: &instructions, license: c"GPL" };
+    let code = ProgramCode {
+        name: "calibrate",
+        instructions: &instructions,
+        license: c"GPL",
+    };
     syscall::load_program(&code, attach_type, None, &mut [])
 }
 
@@ -134,7 +159,9 @@ impl Programs {
     pub(super) fn load(source: &ProgramSource, mode: AttachMode) -> Result<Self, KernelError> {
         let (session, at_return) = match mode {
             AttachMode::Session => (Some(source.load(ProgramKind::Session, mode)?), None),
-            AttachMode::Multi | AttachMode::PerfEvent => (None, Some(source.load(ProgramKind::Return, mode)?)),
+            AttachMode::Multi | AttachMode::PerfEvent => {
+                (None, Some(source.load(ProgramKind::Return, mode)?))
+            }
         };
         Ok(Self {
             session,

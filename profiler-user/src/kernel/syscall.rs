@@ -3,7 +3,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-use aya_obj::generated::{bpf_attr, bpf_attach_type, bpf_cmd, bpf_insn, bpf_prog_type};
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_prog_type};
 
 /// `BPF_TRACE_UPROBE_SESSION` (include/uapi/linux/bpf.h, 6.13), newer than aya's bindings.
 pub(super) const ATTACH_SESSION: u32 = 57;
@@ -14,7 +14,14 @@ const MULTI_RETURN: u32 = 1;
 
 fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
     // SAFETY: `attr` is a valid, fully initialized attribute of the size given.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_int, &raw mut *attr, size_of::<bpf_attr>()) };
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_int,
+            &raw mut *attr,
+            size_of::<bpf_attr>(),
+        )
+    };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -60,7 +67,11 @@ pub(super) fn load_program(
     for (to, from) in load.prog_name.iter_mut().take(15).zip(code.name.bytes()) {
         *to = from as libc::c_char;
     }
-    if let Some(ProgramTypes { btf, functions, record_size }) = types
+    if let Some(ProgramTypes {
+        btf,
+        functions,
+        record_size,
+    }) = types
         && *record_size > 0
     {
         load.prog_btf_fd = btf.as_raw_fd() as u32;
@@ -103,8 +114,17 @@ pub(super) struct MultiTarget<'a> {
 }
 
 /// One link for many probes in one file and one process.
-pub(super) fn link_multi(program: BorrowedFd<'_>, kind: MultiKind, target: &MultiTarget<'_>) -> io::Result<OwnedFd> {
-    let MultiTarget { path, offsets, cookies, pid } = target;
+pub(super) fn link_multi(
+    program: BorrowedFd<'_>,
+    kind: MultiKind,
+    target: &MultiTarget<'_>,
+) -> io::Result<OwnedFd> {
+    let MultiTarget {
+        path,
+        offsets,
+        cookies,
+        pid,
+    } = target;
     debug_assert_eq!(offsets.len(), cookies.len());
     let mut attr = empty_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
@@ -126,7 +146,11 @@ pub(super) fn link_multi(program: BorrowedFd<'_>, kind: MultiKind, target: &Mult
 }
 
 /// Connects a program with a perf event. The link holds the event.
-pub(super) fn link_perf_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>, cookie: u64) -> io::Result<OwnedFd> {
+pub(super) fn link_perf_event(
+    program: BorrowedFd<'_>,
+    event: BorrowedFd<'_>,
+    cookie: u64,
+) -> io::Result<OwnedFd> {
     let mut attr = empty_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
     attr.link_create.__bindgen_anon_2.target_fd = event.as_raw_fd() as u32;
@@ -160,7 +184,13 @@ struct PerfEventAttr {
 }
 
 /// Opens a perf event on one place of one file in one process.
-pub(super) fn open_uprobe(pmu: UprobePmu, path: &CStr, offset: u64, pid: u32, at_return: bool) -> io::Result<OwnedFd> {
+pub(super) fn open_uprobe(
+    pmu: UprobePmu,
+    path: &CStr,
+    offset: u64,
+    pid: u32,
+    at_return: bool,
+) -> io::Result<OwnedFd> {
     let attr = PerfEventAttr {
         kind: pmu.kind,
         size: size_of::<PerfEventAttr>() as u32,
@@ -171,7 +201,14 @@ pub(super) fn open_uprobe(pmu: UprobePmu, path: &CStr, offset: u64, pid: u32, at
     };
     // SAFETY: `attr` says its own size, and the path outlives the call.
     let fd = unsafe {
-        libc::syscall(libc::SYS_perf_event_open, &raw const attr, pid as libc::pid_t, -1, -1, 8 /* PERF_FLAG_FD_CLOEXEC */)
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attr,
+            pid as libc::pid_t,
+            -1,
+            -1,
+            8, /* PERF_FLAG_FD_CLOEXEC */
+        )
     };
     if fd < 0 {
         return Err(io::Error::last_os_error());

@@ -15,6 +15,9 @@ use super::{Facts, Machine, ObjectError, Segments, frames};
 type Header = elf::FileHeader64<Endianness>;
 type Section = elf::SectionHeader64<Endianness>;
 
+/// Linkers make a handful of each type; a damaged file must not be read a thousand times over.
+const MAX_SECTIONS: usize = 32;
+
 /// Linkers make three; a damaged file must not make every look-up slow.
 const MAX_STUB_SECTIONS: usize = 8;
 
@@ -30,41 +33,12 @@ struct Elf<'data, R: ReadRef<'data>> {
 }
 
 pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Facts, ObjectError> {
-    let not_elf = |_| ObjectError::NotElf {
-        name: name.to_owned(),
-    };
-    let malformed = |part| {
-        move |_| ObjectError::Malformed {
-            name: name.to_owned(),
-            part,
-        }
-    };
-    let header = Header::parse(data).map_err(not_elf)?;
-    let endian = header.endian().map_err(not_elf)?;
-    let segments = read_segments(
-        header
-            .program_headers(endian, data)
-            .map_err(malformed("program headers"))?,
-        endian,
-    );
-    let table = header
-        .sections(endian, data)
-        .map_err(malformed("section headers"))?;
-    let mut sections = Vec::new();
-    for section in table.iter() {
-        sections.push((
-            table
-                .section_name(endian, section)
-                .map_err(malformed("section names"))?,
-            section,
-        ));
-    }
-    let elf = Elf {
-        name,
-        data,
-        endian,
-        sections,
-    };
+    let (elf, header) = Elf::open(data, name)?;
+    let endian = elf.endian;
+    let headers = header
+        .program_headers(endian, data)
+        .map_err(elf.damaged("program headers"))?;
+    let segments = read_segments(headers, endian);
     let machine = match header.e_machine(endian) {
         elf::EM_X86_64 => Machine::X86_64,
         elf::EM_AARCH64 => Machine::Aarch64,
@@ -73,10 +47,9 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     let mut arena = Arena::default();
     let mut evidences = elf.evidence_of_sections();
     let symbols = elf.read_symbols(&mut arena, &mut evidences)?;
-    let imports = if machine == Machine::X86_64 {
-        elf.read_imports(&mut arena, &symbols)?
-    } else {
-        Imports::default()
+    let imports = match machine {
+        Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
+        Machine::Aarch64 | Machine::Other => Imports::default(),
     };
     let frames = elf.read_frames()?;
     if !evidence::is_system_library(name) && frames.iter().any(|frame| frame.landing_table != 0) {
@@ -92,10 +65,11 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let functions = functions::assemble(sources, &mut arena);
     arena.shrink();
+    let (entry_point, build_id) = (header.e_entry(endian), elf.build_id());
     Ok(Facts {
         machine,
-        entry_point: header.e_entry(endian),
-        build_id: elf.build_id(),
+        entry_point,
+        build_id,
         segments,
         functions,
         arena,
@@ -123,11 +97,40 @@ fn read_segments(headers: &[elf::ProgramHeader64<Endianness>], endian: Endiannes
 }
 
 impl<'data, R: ReadRef<'data>> Elf<'data, R> {
+    /// Reads the header and the names of the sections.
+    fn open(data: R, name: &'data str) -> Result<(Self, &'data Header), ObjectError> {
+        let not_elf = |_| ObjectError::NotElf {
+            name: name.to_owned(),
+        };
+        let header = Header::parse(data).map_err(not_elf)?;
+        let mut elf = Self {
+            name,
+            data,
+            endian: header.endian().map_err(not_elf)?,
+            sections: Vec::new(),
+        };
+        let table = header
+            .sections(elf.endian, data)
+            .map_err(elf.damaged("section headers"))?;
+        for section in table.iter() {
+            let name = table
+                .section_name(elf.endian, section)
+                .map_err(elf.damaged("section names"))?;
+            elf.sections.push((name, section));
+        }
+        Ok((elf, header))
+    }
+
     fn malformed(&self, part: &'static str) -> ObjectError {
         ObjectError::Malformed {
             name: self.name.to_owned(),
             part,
         }
+    }
+
+    /// The same, in place of the reader's own error, which says less.
+    fn damaged(&self, part: &'static str) -> impl Fn(object::read::Error) -> ObjectError {
+        move |_error| self.malformed(part)
     }
 
     fn of_type(&self, kind: elf::SectionType) -> impl Iterator<Item = &'data Section> {
@@ -164,11 +167,13 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         &self,
         section: &Section,
     ) -> Result<(&'data [elf::Sym64<Endianness>], Strings<'data>), ObjectError> {
-        let malformed = |_| self.malformed("symbol table");
-        let symbols = section.data_as_array(self.endian, self.data).map_err(malformed)?;
+        let malformed = self.damaged("symbol table");
+        let symbols = section
+            .data_as_array(self.endian, self.data)
+            .map_err(&malformed)?;
         let strings = match self.sections.get(section.sh_link(self.endian) as usize) {
             Some((_, strings)) if !symbols.is_empty() => {
-                strings.data(self.endian, self.data).map_err(malformed)?
+                strings.data(self.endian, self.data).map_err(&malformed)?
             }
             Some(_) | None => &[],
         };
@@ -177,8 +182,13 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
 
     fn read_symbols(&self, arena: &mut Arena, evidences: &mut Evidences) -> Result<Vec<Symbol>, ObjectError> {
         let system_library = evidence::is_system_library(self.name);
+        let budget = self.data.len().map_or(0, |length| length.saturating_mul(4));
         let mut found = Vec::new();
-        for section in self.of_type(elf::SHT_SYMTAB).chain(self.of_type(elf::SHT_DYNSYM)) {
+        for section in self
+            .of_type(elf::SHT_SYMTAB)
+            .take(1)
+            .chain(self.of_type(elf::SHT_DYNSYM).take(1))
+        {
             let (symbols, strings) = self.symbol_table(section)?;
             for symbol in symbols {
                 // A name that cannot be read names nothing; the other symbols are none the worse for it.
@@ -199,7 +209,9 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
                 if !ifunc && symbol.st_type() != elf::STT_FUNC {
                     continue;
                 }
-                let span = arena.store(name).ok_or_else(|| self.malformed("symbol names"))?;
+                // Names share text in well-made files, but not that much.
+                let span = arena.store(name).filter(|_| arena.length() < budget);
+                let span = span.ok_or_else(|| self.malformed("symbol names"))?;
                 functions::note_definition(evidences, arena.text(span), system_library);
                 found.push(Symbol {
                     address: symbol.st_value(self.endian),
@@ -224,10 +236,10 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
             Some(section) => self.symbol_table(section)?,
             None => (&[][..], StringTable::default()),
         };
-        for section in self.of_type(elf::SHT_RELA) {
+        for section in self.of_type(elf::SHT_RELA).take(MAX_SECTIONS) {
             let relocations: &[elf::Rela64<Endianness>] = section
                 .data_as_array(self.endian, self.data)
-                .map_err(|_| self.malformed("relocations"))?;
+                .map_err(self.damaged("relocations"))?;
             for relocation in relocations {
                 let name = match relocation.r_type(self.endian, false) {
                     elf::R_X86_64_JUMP_SLOT | elf::R_X86_64_GLOB_DAT => {
@@ -253,7 +265,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         for (_, section) in stubs.take(MAX_STUB_SECTIONS) {
             let bytes = section
                 .data(self.endian, self.data)
-                .map_err(|_| self.malformed("linkage stubs"))?;
+                .map_err(self.damaged("linkage stubs"))?;
             imports.add_stub_section(section.sh_addr(self.endian), bytes);
         }
         Ok(imports)
@@ -265,7 +277,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         };
         let bytes = section
             .data(self.endian, self.data)
-            .map_err(|_| self.malformed("unwind table"))?;
+            .map_err(self.damaged("unwind table"))?;
         Ok(frames::read(bytes, section.sh_addr(self.endian)))
     }
 
@@ -286,7 +298,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     }
 
     fn build_id(&self) -> Option<Vec<u8>> {
-        for section in self.of_type(elf::SHT_NOTE) {
+        for section in self.of_type(elf::SHT_NOTE).take(MAX_SECTIONS) {
             let mut notes = section.notes(self.endian, self.data).ok()??;
             while let Ok(Some(note)) = notes.next() {
                 if note.name() == elf::ELF_NOTE_GNU && note.n_type(self.endian) == elf::NT_GNU_BUILD_ID {

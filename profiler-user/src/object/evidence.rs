@@ -9,9 +9,7 @@ pub enum Evidence {
     StackSwitch,
     /// Go.
     Go,
-    /// Threads may be cancelled or end themselves, which unwinds their frames.
-    ThreadExit,
-    /// Threads may be cancelled at any instruction.
+    /// Threads may be cancelled, even at any instruction.
     Cancellation,
 }
 
@@ -36,14 +34,12 @@ impl Evidences {
         Self(self.0 | other.0)
     }
 
-    /// Nothing.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether a return probe could break the process.
+    /// Whether a return probe could break the process. Cancellation alone does not: the unwinder stops at a frame
+    /// that it does not know, and ends the thread; only frames with clean-ups, which are unwinding, would miss it.
     pub fn any_machinery(self) -> bool {
-        !self.is_empty()
+        [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Go]
+            .into_iter()
+            .any(|evidence| self.has(evidence))
     }
 }
 
@@ -76,7 +72,6 @@ const SYMBOLS: &[(&str, Evidence)] = &[
     ("g_switch", Evidence::StackSwitch),
     ("coroutine_transfer", Evidence::StackSwitch),
     ("co_switch", Evidence::StackSwitch),
-    ("pthread_exit", Evidence::ThreadExit),
     ("pthread_cancel", Evidence::Cancellation),
     ("pthread_setcanceltype", Evidence::Cancellation),
 ];

@@ -26,6 +26,10 @@ impl Imports {
     }
 
     /// Reads a section of stubs. All slots must be known.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the instruction set has thousands of codes"
+    )]
     pub(super) fn add_stub_section(&mut self, address: u64, bytes: &[u8]) {
         self.stub_sections
             .push((address, address.saturating_add(bytes.len() as u64)));

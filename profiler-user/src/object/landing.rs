@@ -94,8 +94,10 @@ impl ObjectFile {
         }
         let encoding = cursor.byte()?;
         let length = cursor.leb128()?.min(MAX_TABLE);
-        let mut bytes = vec![0; length as usize];
-        self.read_memory(table.wrapping_add(cursor.position as u64), &mut bytes)?;
+        let offset = self
+            .segments()
+            .file_range(table.wrapping_add(cursor.position as u64), length)?;
+        let bytes = self.source.read(offset, length)?;
         let mut cursor = Cursor {
             bytes: &bytes,
             position: 0,

@@ -83,6 +83,23 @@ impl Source {
             Self::File(file) => file.read_exact_at(buffer, offset).ok(),
         }
     }
+
+    fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
+        }
+    }
+
+    /// Allocates no more than the file can fill.
+    fn read(&self, offset: u64, length: u64) -> Option<Vec<u8>> {
+        if offset.checked_add(length)? > self.length() {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        self.read_at(offset, &mut bytes)?;
+        Some(bytes)
+    }
 }
 
 /// One ELF file.
@@ -225,15 +242,18 @@ impl ObjectFile {
             name: self.name.clone(),
             part: "code",
         };
+        let total: u64 = self
+            .segments()
+            .executable()
+            .fold(0, |total, segment| total.saturating_add(segment.size));
+        if total > self.source.length() {
+            return Err(malformed());
+        }
         let mut code = Code::default();
         for segment in self.segments().executable() {
-            let mut bytes = Vec::new();
-            bytes
-                .try_reserve_exact(segment.size as usize)
-                .map_err(|_| malformed())?;
-            bytes.resize(segment.size as usize, 0);
-            self.source
-                .read_at(segment.offset, &mut bytes)
+            let bytes = self
+                .source
+                .read(segment.offset, segment.size)
                 .ok_or_else(malformed)?;
             code.push(segment.address, bytes);
         }

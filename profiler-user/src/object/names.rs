@@ -44,6 +44,11 @@ impl Arena {
         })
     }
 
+    /// Bytes of all texts.
+    pub(super) fn length(&self) -> u64 {
+        self.text.len() as u64
+    }
+
     pub(super) fn text(&self, span: Span) -> &str {
         &self.text[span.start as usize..span.start as usize + span.length as usize]
     }
@@ -91,10 +96,10 @@ impl<'a> SymbolName<'a> {
 /// The name as C++ or Rust writes it; any other name as it is.
 pub fn demangle(raw: &str) -> Cow<'_, str> {
     let (mangled, suffix) = split_suffix(raw);
-    if mangled.starts_with("_R") || is_legacy_rust(mangled) {
-        if let Ok(name) = rustc_demangle::try_demangle(mangled) {
-            return Cow::Owned(format!("{name:#}{}", shown_suffix(suffix)));
-        }
+    if (mangled.starts_with("_R") || is_legacy_rust(mangled))
+        && let Ok(name) = rustc_demangle::try_demangle(mangled)
+    {
+        return Cow::Owned(format!("{name:#}{}", shown_suffix(suffix)));
     }
     if !mangled.starts_with("_Z") {
         return Cow::Borrowed(raw);
@@ -146,6 +151,9 @@ pub fn base_name(raw: &str) -> &str {
 }
 
 fn split_suffix(raw: &str) -> (&str, &str) {
+    if !raw.contains('.') {
+        return (raw, "");
+    }
     let start = CLONE_SUFFIXES
         .iter()
         .filter_map(|suffix| {
@@ -159,6 +167,9 @@ fn split_suffix(raw: &str) -> (&str, &str) {
 
 /// The function that this symbol is a fragment of: `f` for `f.cold` and `f.cold.3`.
 pub fn fragment_of(raw: &str) -> Option<&str> {
+    if !raw.contains('.') {
+        return None;
+    }
     let (parent, rest) = raw.rsplit_once(".cold")?;
     let number = rest.strip_prefix('.').unwrap_or(rest);
     let numbered = rest.is_empty() || (rest.len() > 1 && number.bytes().all(|byte| byte.is_ascii_digit()));
@@ -167,11 +178,17 @@ pub fn fragment_of(raw: &str) -> Option<&str> {
 
 /// A demangled name without its parameter list: `ns::f` for `ns::f(int) const`.
 pub fn without_parameters(demangled: &str) -> &str {
-    let bytes = demangled.as_bytes();
-    let end = demangled.rfind(" [.").unwrap_or(bytes.len());
-    let Some(close) = demangled[..end].rfind(')') else {
+    let plain = without_clone(demangled);
+    let bytes = plain.as_bytes();
+    let Some(close) = plain.rfind(')') else {
         return demangled;
     };
+    let qualifiers = plain[close + 1..]
+        .split(' ')
+        .all(|word| matches!(word, "" | "const" | "volatile" | "&" | "&&"));
+    if !qualifiers {
+        return demangled;
+    }
     let mut depth = 0_usize;
     for (position, byte) in bytes[..=close].iter().enumerate().rev() {
         match byte {

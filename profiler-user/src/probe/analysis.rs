@@ -1,26 +1,76 @@
 //! What is known of an object's functions while a plan is made.
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
 use super::body::{self, Body, Surroundings};
 use super::callees;
 use crate::object::{Code, Function, FunctionKind, ObjectFile, names};
 
+/// The most that is searched of code that may be a fragment, bytes.
+const MAX_UNNAMED_FRAGMENT: u64 = 4096;
+
+/// How often each byte of code is followed at most, on average.
+const MAX_PASSES: u64 = 16;
+
 /// An object with its code.
 pub(super) struct Analysis<'a> {
     pub(super) file: &'a ObjectFile,
     pub(super) code: &'a Code,
+    /// Bytes of functions that may still be followed.
+    budget: AtomicU64,
 }
 
-impl Analysis<'_> {
+impl<'a> Analysis<'a> {
+    /// An analysis that follows each byte of code a few times at most: functions overlap in damaged files only.
+    pub(super) fn new(file: &'a ObjectFile, code: &'a Code) -> Self {
+        let size = file
+            .segments()
+            .executable()
+            .fold(0_u64, |size, segment| size.saturating_add(segment.size));
+        Self {
+            file,
+            code,
+            budget: AtomicU64::new(size.saturating_mul(MAX_PASSES)),
+        }
+    }
+
     /// What this function does.
     pub(super) fn body(&self, function: &Function) -> Body {
-        if function.size == 0 {
+        let spend = |left: u64| left.checked_sub(function.size);
+        let affordable = self
+            .budget
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .is_ok();
+        if function.size == 0 || !affordable {
             return Body {
                 undecodable: true,
                 ..Body::default()
             };
         }
         body::follow(self, function.address, function.end())
+    }
+
+    /// Whether code without a name jumps into the middle of a function. Its unwind table does not tell it from a
+    /// function where it is entered before a stack frame is set up.
+    fn goes_back_into(&self, fragment: &Function, function: &Function) -> bool {
+        let end = fragment
+            .end()
+            .min(fragment.address.saturating_add(MAX_UNNAMED_FRAGMENT));
+        let Some(bytes) = self.code.bytes(fragment.address, end) else {
+            return false;
+        };
+        let inside = function.address + 1..function.end();
+        Decoder::with_ip(64, bytes, fragment.address, DecoderOptions::NONE)
+            .iter()
+            .any(|instruction| {
+                let jumps = matches!(
+                    instruction.flow_control(),
+                    FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
+                );
+                jumps && inside.contains(&instruction.near_branch_target())
+            })
     }
 
     fn is_part_of(&self, fragment: &Function, function: &Function) -> bool {
@@ -44,7 +94,15 @@ impl Surroundings for Analysis<'_> {
     fn fragment(&self, function: u64, address: u64) -> Option<(u64, u64)> {
         let fragment = &self.file.functions()[self.file.function_containing(address)?];
         let function = &self.file.functions()[self.file.function_at(function)?];
-        let owned = fragment.kind == FunctionKind::Fragment && self.is_part_of(fragment, function);
+        let owned = match fragment.kind {
+            FunctionKind::Fragment => self.is_part_of(fragment, function),
+            FunctionKind::Ordinary => {
+                fragment.address == address
+                    && self.file.names(fragment).next().is_none()
+                    && self.goes_back_into(fragment, function)
+            }
+            FunctionKind::Ifunc => false,
+        };
         owned.then(|| (fragment.address, fragment.end()))
     }
 

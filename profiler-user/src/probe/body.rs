@@ -4,6 +4,7 @@
 //! breakpoint on data would change the target's data.
 use iced_x86::{Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, Register};
 
+use super::part::Part;
 use super::plan::Price;
 use super::{callees, tables, x86};
 
@@ -41,6 +42,10 @@ pub(super) struct Exit {
 }
 
 /// What a function does.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for on its own"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Body {
     /// Sorted by address.
@@ -49,11 +54,13 @@ pub(super) struct Body {
     pub(super) targets: Vec<u64>,
     /// Addresses of the functions of the same object that it calls or jumps to.
     pub(super) callees: Vec<u64>,
+    /// Where its parts that lie outside of it start.
+    pub(super) fragments: Vec<u64>,
     /// It calls something.
     pub(super) calls: bool,
     /// It calls something of which nothing is known.
     pub(super) unknown_call: bool,
-    /// It has an indirect jump that is no tail call through a fixed slot.
+    /// It has an indirect jump that may stay within it.
     pub(super) indirect_jump: bool,
     /// It may be left in a way that is not among the exits.
     pub(super) unseen_exit: bool,
@@ -63,59 +70,32 @@ pub(super) struct Body {
     pub(super) undecodable: bool,
 }
 
-/// One contiguous part of a function.
-pub(super) struct Part<'a> {
-    start: u64,
-    end: u64,
-    bytes: &'a [u8],
-    /// One bit per byte: an instruction starts there.
-    starts: Vec<u64>,
-    /// One bit per byte: it belongs to an instruction.
-    covered: Vec<u64>,
-}
-
-impl<'a> Part<'a> {
-    fn new(start: u64, end: u64, bytes: &'a [u8]) -> Self {
-        let words = bytes.len().div_ceil(64);
-        Self {
-            start,
-            end,
-            bytes,
-            starts: vec![0; words],
-            covered: vec![0; words],
-        }
-    }
-
-    fn contains(&self, address: u64) -> bool {
-        (self.start..self.end).contains(&address)
-    }
-
-    fn bit(bits: &[u64], index: usize) -> bool {
-        bits.get(index / 64)
-            .is_some_and(|word| word >> (index % 64) & 1 != 0)
-    }
-
-    fn is_start(&self, address: u64) -> bool {
-        Self::bit(&self.starts, (address - self.start) as usize)
-    }
-
-    /// Marks an instruction; `false` if it overlaps another one.
-    fn mark(&mut self, address: u64, length: usize) -> bool {
-        let first = (address - self.start) as usize;
-        let overlaps = (first..first + length).any(|index| Self::bit(&self.covered, index));
-        self.starts[first / 64] |= 1 << (first % 64);
-        for index in first..first + length {
-            self.covered[index / 64] |= 1 << (index % 64);
-        }
-        !overlaps
-    }
-}
-
 /// An indirect jump whose targets are looked for when everything else has been followed.
 pub(super) struct IndirectJump {
     pub(super) address: u64,
     /// Where the straight line that leads to it starts.
     pub(super) line: u64,
+    /// What it is if it leaves the function.
+    exit: Exit,
+}
+
+/// Where an indirect jump goes.
+pub(super) enum Target {
+    /// To these addresses within the function.
+    Within(Vec<u64>),
+    /// To an address that was computed elsewhere.
+    Anywhere,
+    /// Through a table that could not be read.
+    Unknown,
+}
+
+fn exit_at(instruction: &Instruction, encoded: &[u8], condition: Option<u8>) -> Exit {
+    Exit {
+        address: instruction.ip(),
+        condition,
+        emulated: x86::price(encoded) == Price::Emulated,
+        refused: x86::is_refused(instruction, encoded),
+    }
 }
 
 /// The state of following one function.
@@ -125,6 +105,8 @@ pub(super) struct Walk<'a, S> {
     parts: Vec<Part<'a>>,
     pending: Vec<u64>,
     indirect: Vec<IndirectJump>,
+    /// Jumps through a register or a slot that are no `switch`: tail calls, if nothing else can be their target.
+    tail_jumps: Vec<Exit>,
     /// Registers that were given a fixed address: the tables that jumps may go through.
     pub(super) bases: Vec<(Register, u64)>,
     body: Body,
@@ -138,6 +120,7 @@ pub(super) fn follow<S: Surroundings>(around: &S, start: u64, end: u64) -> Body 
         parts: Vec::new(),
         pending: Vec::new(),
         indirect: Vec::new(),
+        tail_jumps: Vec::new(),
         bases: Vec::new(),
         body: Body::default(),
     };
@@ -155,6 +138,10 @@ pub(super) fn follow<S: Surroundings>(around: &S, start: u64, end: u64) -> Body 
 }
 
 /// `mov rsp, …` other than from the frame pointer, `xchg rsp`, `pop rsp`.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the instruction set has thousands of codes"
+)]
 fn replaces_stack(instruction: &Instruction) -> bool {
     match instruction.code() {
         Code::Mov_r64_rm64 | Code::Mov_rm64_r64 => {
@@ -168,7 +155,7 @@ fn replaces_stack(instruction: &Instruction) -> bool {
     }
 }
 
-impl<'a, S: Surroundings> Walk<'a, S> {
+impl<S: Surroundings> Walk<'_, S> {
     fn add_part(&mut self, start: u64, end: u64) {
         match self.around.code(start, end) {
             Some(bytes) if end - start <= MAX_SIZE => {
@@ -192,14 +179,37 @@ impl<'a, S: Surroundings> Walk<'a, S> {
                     self.follow_line(part, address);
                 }
             }
-            let Some(jump) = self.indirect.pop() else { return };
+            let Some(jump) = self.indirect.pop() else {
+                return self.judge_tail_jumps();
+            };
             match tables::targets(self, &jump) {
-                Some(targets) => {
+                Target::Within(targets) => {
+                    self.body.indirect_jump = true;
                     self.body.targets.extend(&targets);
                     self.pending.extend(targets);
                 }
-                None => self.body.unseen_exit = true,
+                Target::Anywhere => self.tail_jumps.push(jump.exit),
+                Target::Unknown => {
+                    self.body.indirect_jump = true;
+                    self.body.unseen_exit = true;
+                }
             }
+        }
+    }
+
+    /// A jump to an address that is computed elsewhere leaves the function, unless there is code within it that
+    /// nothing else leads to.
+    fn judge_tail_jumps(&mut self) {
+        if self.tail_jumps.is_empty() {
+            return;
+        }
+        if self.parts.iter().all(Part::is_covered) {
+            self.body.exits.append(&mut self.tail_jumps);
+            self.body.calls = true;
+            self.body.unknown_call = true;
+        } else {
+            self.body.indirect_jump = true;
+            self.body.unseen_exit = true;
         }
     }
 
@@ -211,6 +221,7 @@ impl<'a, S: Surroundings> Walk<'a, S> {
         match self.around.fragment(self.function, address) {
             Some((start, end)) if self.parts.len() <= MAX_FRAGMENTS => {
                 self.add_part(start, end);
+                self.body.fragments.push(start);
                 true
             }
             Some(_) | None => false,
@@ -222,7 +233,7 @@ impl<'a, S: Surroundings> Walk<'a, S> {
         let Some(part) = self.parts.iter().find(|part| part.contains(line)) else {
             return Vec::new();
         };
-        let bytes = &part.bytes[(line - part.start) as usize..];
+        let bytes = &part.bytes()[(line - part.start()) as usize..];
         let mut decoder = Decoder::with_ip(64, bytes, line, DecoderOptions::NONE);
         decoder
             .iter()
@@ -231,8 +242,8 @@ impl<'a, S: Surroundings> Walk<'a, S> {
     }
 
     fn follow_line(&mut self, index: usize, line: u64) {
-        let bytes = self.parts[index].bytes;
-        let (start, end) = (self.parts[index].start, self.parts[index].end);
+        let bytes = self.parts[index].bytes();
+        let (start, end) = (self.parts[index].start(), self.parts[index].end());
         let mut decoder = Decoder::with_ip(64, &bytes[(line - start) as usize..], line, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
         let mut called = false;
@@ -282,14 +293,13 @@ impl<'a, S: Surroundings> Walk<'a, S> {
     }
 
     fn exit(&mut self, instruction: &Instruction, encoded: &[u8], condition: Option<u8>) {
-        self.body.exits.push(Exit {
-            address: instruction.ip(),
-            condition,
-            emulated: x86::price(encoded) == Price::Emulated,
-            refused: x86::is_refused(instruction, encoded),
-        });
+        self.body.exits.push(exit_at(instruction, encoded, condition));
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other sixteen are what the processor counts"
+    )]
     fn jump(&mut self, instruction: &Instruction, encoded: &[u8]) {
         let target = instruction.near_branch_target();
         if self.owns(target) {
@@ -313,10 +323,11 @@ impl<'a, S: Surroundings> Walk<'a, S> {
             self.callee_in_slot(instruction.ip_rel_memory_address());
             return;
         }
-        self.body.indirect_jump = true;
+        let exit = exit_at(instruction, encoded, None);
         self.indirect.push(IndirectJump {
             address: instruction.ip(),
             line,
+            exit,
         });
     }
 

@@ -3,7 +3,10 @@
 mod analysis;
 mod body;
 mod callees;
+mod glob;
+mod object_plan;
 mod parallel;
+mod part;
 pub mod pattern;
 pub mod plan;
 pub mod planner;
@@ -11,4 +14,8 @@ pub mod returns;
 pub mod selection;
 pub mod site;
 mod tables;
+#[cfg(test)]
+mod test_code;
+#[cfg(test)]
+mod tests;
 mod x86;

@@ -95,6 +95,8 @@ pub enum EntryOnlyReason {
     Architecture,
     /// The kernel takes no breakpoint on one of its exits.
     Refused,
+    /// Another function is left through one of its exits, too.
+    SharedExit,
     /// It starts without a return address at the stack pointer (`_start`, lazy binding), or replaces it.
     ForeignStack,
     /// `--returns none`.

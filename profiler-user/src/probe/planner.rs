@@ -3,19 +3,12 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use profiler_common::cookie::FunctionId;
-
-use super::analysis::{Analysis, Harmless};
-use super::body::Body;
-use super::parallel;
+use super::object_plan;
 use super::pattern::Pattern;
-use super::plan::{
-    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Price, Returns, ReturnsChoice, Site,
-};
-use super::returns::{self, Case, ProcessFacts};
+use super::plan::Plan;
+use super::returns::ProcessFacts;
 use super::selection::{self, Request, Selected, Selection};
-use super::site::{self, ArgumentRegisters, Prologue};
-use crate::object::{Evidence, FunctionKind, Machine, ObjectError, ObjectFile};
+use crate::object::{ObjectError, ObjectFile};
 
 /// An object that the target maps.
 #[derive(Debug)]
@@ -70,11 +63,11 @@ fn suggestion(nearest: &[String]) -> String {
 }
 
 /// Makes the plan. What `objects` speak for is added to what `facts` knows already.
-pub fn plan(objects: &[MappedObject], request: &Request, facts: &ProcessFacts) -> Result<Plan, PlanError> {
+pub fn plan(objects: &[MappedObject], request: &Request, facts: ProcessFacts) -> Result<Plan, PlanError> {
     let evidence = ProcessFacts::of_objects(objects.iter().map(|object| &object.file));
     let facts = ProcessFacts {
         evidences: facts.evidences.union(evidence.evidences),
-        ..*facts
+        ..facts
     };
     let objects = distinct(objects);
     for pattern in &request.objects {
@@ -91,7 +84,7 @@ pub fn plan(objects: &[MappedObject], request: &Request, facts: &ProcessFacts) -
     let mut plan = Plan::default();
     for (object, selected) in objects.iter().zip(selected) {
         if !selected.is_empty() {
-            add_object(&mut plan, object, &selected, (request.returns, &facts))?;
+            object_plan::add(&mut plan, object, &selected, (request.returns, facts))?;
         }
     }
     if plan.functions.is_empty() && plan.left_out.is_empty() {
@@ -173,176 +166,6 @@ fn merge(selected: &mut Vec<Selected>, found: Vec<Selected>, only_focus: bool) {
     selected.sort_unstable_by_key(|selected| selected.function);
 }
 
-/// Plans the selected functions of one object.
-fn add_object(
-    plan: &mut Plan,
-    object: &MappedObject,
-    selected: &[Selected],
-    (choice, facts): (ReturnsChoice, &ProcessFacts),
-) -> Result<(), PlanError> {
-    let (usable, left_out): (Vec<_>, Vec<_>) = selected
-        .iter()
-        .map(|selected| (*selected, reason_to_leave_out(object, selected)))
-        .partition(|(_, reason)| reason.is_none());
-    for (selected, reason) in left_out {
-        // A fragment is probed with its function; only who asks for it by its own name wants to hear of it.
-        if let Some(reason) = reason.filter(|reason| *reason != LeftOutReason::Fragment || selected.named) {
-            leave_out(plan, object, selected.function, reason);
-        }
-    }
-    let usable: Vec<Selected> = usable.into_iter().map(|(selected, _)| selected).collect();
-    if usable.is_empty() {
-        return Ok(());
-    }
-    let code = object.file.load_code()?;
-    let analysis = Analysis {
-        file: &object.file,
-        code: &code,
-    };
-    let on_x86 = object.file.machine() == Machine::X86_64;
-    let bodies: Vec<Body> = if on_x86 {
-        parallel::map(&usable, |selected| {
-            analysis.body(&object.file.functions()[selected.function])
-        })
-    } else {
-        vec![Body::default(); usable.len()]
-    };
-    let harmless = (on_x86 && choice == ReturnsChoice::Auto && facts.evidences.any_machinery()).then(|| {
-        let functions: Vec<(usize, &Body)> = usable
-            .iter()
-            .map(|selected| selected.function)
-            .zip(&bodies)
-            .collect();
-        Harmless::judge(&analysis, &functions)
-    });
-    let number = plan.objects.len();
-    let cases: Vec<(&Selected, &Body)> = usable.iter().zip(&bodies).collect();
-    let planned = parallel::map(&cases, |(selected, body)| {
-        let function = &object.file.functions()[selected.function];
-        let entry = entry_site(&analysis, selected.function, body)?;
-        let harmless = harmless
-            .as_ref()
-            .is_some_and(|harmless| harmless.has(selected.function));
-        let returns = returns::decide(
-            choice,
-            facts,
-            &Case {
-                file: &object.file,
-                function,
-                body,
-                harmless,
-            },
-        );
-        Ok(describe(object, selected, entry, returns))
-    });
-    for (planned, selected) in planned.into_iter().zip(&usable) {
-        match planned {
-            Ok(function) => {
-                let id = FunctionId(plan.functions.len() as u32);
-                plan.functions.push(PlannedFunction {
-                    id,
-                    object: number,
-                    ..function
-                });
-            }
-            Err(reason) => leave_out(plan, object, selected.function, reason),
-        }
-    }
-    if plan
-        .functions
-        .last()
-        .is_some_and(|function| function.object == number)
-    {
-        plan.objects.push(PlannedObject {
-            attach_path: object.attach_path.clone(),
-            path: object.path.clone(),
-            name: object.name.clone(),
-        });
-    }
-    Ok(())
-}
-
-fn leave_out(plan: &mut Plan, object: &MappedObject, function: usize, reason: LeftOutReason) {
-    let name = object.file.display_name(&object.file.functions()[function]);
-    plan.left_out.push(LeftOut {
-        name,
-        object: object.name.clone(),
-        reason,
-    });
-}
-
-fn reason_to_leave_out(object: &MappedObject, selected: &Selected) -> Option<LeftOutReason> {
-    let function = &object.file.functions()[selected.function];
-    if selected.excluded {
-        return Some(LeftOutReason::Excluded);
-    }
-    match function.kind {
-        FunctionKind::Ifunc => return Some(LeftOutReason::Ifunc),
-        FunctionKind::Fragment => return Some(LeftOutReason::Fragment),
-        FunctionKind::Ordinary => {}
-    }
-    object
-        .file
-        .segments()
-        .code_offset(function.address)
-        .is_none()
-        .then_some(LeftOutReason::NotCode)
-}
-
-fn entry_site(analysis: &Analysis<'_>, function: usize, body: &Body) -> Result<Site, LeftOutReason> {
-    let function = &analysis.file.functions()[function];
-    let offset = analysis
-        .file
-        .segments()
-        .code_offset(function.address)
-        .ok_or(LeftOutReason::NotCode)?;
-    if analysis.file.machine() != Machine::X86_64 {
-        return Ok(Site {
-            offset,
-            distance: 0,
-            price: Price::SingleStepped,
-        });
-    }
-    let code_end = analysis
-        .file
-        .segments()
-        .code_end(function.address)
-        .ok_or(LeftOutReason::NotCode)?;
-    let end = if function.size == 0 {
-        code_end.min(function.address + 16)
-    } else {
-        function.end()
-    };
-    let code = analysis
-        .code
-        .bytes(function.address, end)
-        .ok_or(LeftOutReason::Undecodable)?;
-    let is_go = analysis.file.evidences().has(Evidence::Go);
-    let prologue = if is_go { Prologue::Go } else { Prologue::Ordinary };
-    let chosen = site::choose(
-        code,
-        function.address,
-        body,
-        (prologue, ArgumentRegisters::none()),
-    )?;
-    Ok(Site {
-        offset: offset + u64::from(chosen.distance),
-        distance: chosen.distance,
-        price: chosen.price,
-    })
-}
-
-fn describe(object: &MappedObject, selected: &Selected, entry: Site, returns: Returns) -> PlannedFunction {
-    let function = &object.file.functions()[selected.function];
-    PlannedFunction {
-        id: FunctionId(0),
-        object: 0,
-        name: object.file.display_name(function),
-        aliases: object.file.aliases(function),
-        address: function.address,
-        entry,
-        returns,
-        focus: selected.focus,
-        named: selected.named,
-    }
-}
+#[cfg(test)]
+#[path = "planner_tests.rs"]
+pub(crate) mod tests;

@@ -1,9 +1,12 @@
 //! How a function's returns are seen: by a return probe where that is harmless, on the function's own exits
 //! elsewhere, not at all where neither is possible.
+use std::collections::HashMap;
+
 use super::body::Body;
 use super::callees;
 use super::plan::{
-    EntryOnlyReason, ExitSite, ExitSitesReason, Price, ReturnProbeReason, Returns, ReturnsChoice,
+    EntryOnlyReason, ExitSite, ExitSitesReason, PlannedFunction, Price, ReturnProbeReason, Returns,
+    ReturnsChoice,
 };
 use crate::object::{Evidence, Evidences, Function, Machine, ObjectFile};
 
@@ -28,7 +31,7 @@ impl ProcessFacts {
         }
     }
 
-    fn forbids_return_probes(&self) -> bool {
+    fn forbids_return_probes(self) -> bool {
         self.seccomp || self.return_probe_defect
     }
 }
@@ -44,7 +47,7 @@ pub(super) struct Case<'a> {
 }
 
 /// Decides how the returns of a function are seen.
-pub(super) fn decide(choice: ReturnsChoice, facts: &ProcessFacts, case: &Case<'_>) -> Returns {
+pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>) -> Returns {
     let named = |test: fn(&str) -> bool| case.file.names(case.function).any(|name| test(name.raw));
     let starts_the_program = case.function.address == case.file.entry_point();
     if choice == ReturnsChoice::None {
@@ -67,7 +70,7 @@ pub(super) fn decide(choice: ReturnsChoice, facts: &ProcessFacts, case: &Case<'_
     }
 }
 
-fn automatic(facts: &ProcessFacts, case: &Case<'_>) -> Returns {
+fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
     let body = case.body;
     if case.file.machine() == Machine::X86_64 && never_returns(body) {
         return Returns::EntryOnly(EntryOnlyReason::NeverReturns);
@@ -91,10 +94,8 @@ fn automatic(facts: &ProcessFacts, case: &Case<'_>) -> Returns {
     }
     let reason = if has(Evidence::Unwinding) {
         ExitSitesReason::Unwinding
-    } else if has(Evidence::StackSwitch) {
-        ExitSitesReason::StackSwitch
     } else {
-        ExitSitesReason::Cancellation
+        ExitSitesReason::StackSwitch
     };
     exit_sites(case, reason)
 }
@@ -169,4 +170,67 @@ fn collect_sites(case: &Case<'_>) -> Result<Vec<ExitSite>, EntryOnlyReason> {
         })
     });
     sites.collect()
+}
+
+/// Functions of one object that are left through the same instruction cannot be told apart there: their returns
+/// are not seen. (Compilers merge equal cold parts of several functions.)
+pub(super) fn drop_shared_exits(functions: &mut [PlannedFunction]) {
+    let mut owners: HashMap<u64, usize> = HashMap::new();
+    let mut sharing = Vec::new();
+    for (index, function) in functions.iter().enumerate() {
+        let Returns::ExitSites(sites, _) = &function.returns else {
+            continue;
+        };
+        for site in sites {
+            if let Some(owner) = owners.insert(site.offset, index) {
+                sharing.extend([owner, index]);
+            }
+        }
+    }
+    for index in sharing {
+        functions[index].returns = Returns::EntryOnly(EntryOnlyReason::SharedExit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use profiler_common::cookie::FunctionId;
+
+    use super::drop_shared_exits;
+    use crate::probe::plan::{
+        EntryOnlyReason, ExitSite, ExitSitesReason, PlannedFunction, Price, Returns, Site,
+    };
+
+    fn left_at(offsets: &[u64]) -> PlannedFunction {
+        let price = Price::SingleStepped;
+        let site = |offset: &u64| ExitSite {
+            offset: *offset,
+            condition: None,
+            price,
+        };
+        PlannedFunction {
+            id: FunctionId(0),
+            object: 0,
+            name: String::new(),
+            aliases: Vec::new(),
+            address: 0,
+            entry: Site {
+                offset: 0,
+                distance: 0,
+                price,
+            },
+            returns: Returns::ExitSites(offsets.iter().map(site).collect(), ExitSitesReason::Forced),
+            focus: false,
+            named: false,
+        }
+    }
+
+    #[test]
+    fn functions_that_share_an_exit_lose_their_exits() {
+        let mut functions = [left_at(&[1, 2]), left_at(&[3]), left_at(&[2, 4])];
+        drop_shared_exits(&mut functions);
+        let shared = Returns::EntryOnly(EntryOnlyReason::SharedExit);
+        assert!(functions[0].returns == shared && functions[2].returns == shared);
+        assert!(matches!(functions[1].returns, Returns::ExitSites(..)));
+    }
 }

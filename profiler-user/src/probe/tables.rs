@@ -1,7 +1,7 @@
 //! Jump tables: where the indirect jump of a `switch` goes.
-use iced_x86::{Code, ConditionCode, Instruction, OpKind, Register};
+use iced_x86::{Code, ConditionCode, FlowControl, Instruction, OpKind, Register};
 
-use super::body::{IndirectJump, Surroundings, Walk};
+use super::body::{IndirectJump, Surroundings, Target, Walk};
 
 /// The largest table that is believed, entries.
 const MAX_ENTRIES: u64 = 1 << 14;
@@ -22,11 +22,17 @@ struct Load {
     displacement: u64,
 }
 
-/// The addresses that the jump may go to, all of them within the function; `None` if it may go elsewhere.
-pub(super) fn targets<S: Surroundings>(walk: &mut Walk<'_, S>, jump: &IndirectJump) -> Option<Vec<u64>> {
+/// Where the jump goes.
+pub(super) fn targets<S: Surroundings>(walk: &mut Walk<'_, S>, jump: &IndirectJump) -> Target {
     let line = walk.instructions(jump.line, jump.address);
-    let (last, before) = line.split_last()?;
-    let load = load_of(last, before)?;
+    let Some((last, before)) = line.split_last() else {
+        return Target::Unknown;
+    };
+    let load = match load_of(last, before) {
+        Source::Table(load) => load,
+        Source::Elsewhere => return Target::Anywhere,
+        Source::Unknown => return Target::Unknown,
+    };
     let bound = bound(before);
     let mut found = Vec::new();
     for table in candidates(walk, &load, before) {
@@ -39,7 +45,11 @@ pub(super) fn targets<S: Surroundings>(walk: &mut Walk<'_, S>, jump: &IndirectJu
     }
     found.sort_unstable();
     found.dedup();
-    (!found.is_empty()).then_some(found)
+    if found.is_empty() {
+        Target::Unknown
+    } else {
+        Target::Within(found)
+    }
 }
 
 /// Where the table may start: what the register was given on the way to the jump, else anywhere in the function.
@@ -60,13 +70,32 @@ fn candidates<S>(walk: &Walk<'_, S>, load: &Load, before: &[Instruction]) -> Vec
         .collect()
 }
 
+/// Where the jump's address comes from.
+enum Source {
+    Table(Load),
+    /// From memory without an index, or from before the straight line that leads to the jump.
+    Elsewhere,
+    Unknown,
+}
+
 /// What the jump's address was loaded with.
-fn load_of(jump: &Instruction, before: &[Instruction]) -> Option<Load> {
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the instruction set has thousands of codes"
+)]
+fn load_of(jump: &Instruction, before: &[Instruction]) -> Source {
     if jump.op0_kind() == OpKind::Memory {
         return load(jump, 8, Entries::Addresses);
     }
     let mut wanted = [jump.op0_register(), Register::None];
     for instruction in before.iter().rev() {
+        let calls = matches!(
+            instruction.flow_control(),
+            FlowControl::Call | FlowControl::IndirectCall
+        );
+        if calls && wanted[0] == Register::RAX {
+            return Source::Elsewhere;
+        }
         if instruction.op0_kind() != OpKind::Register || !wanted.contains(&instruction.op0_register()) {
             continue;
         }
@@ -78,17 +107,42 @@ fn load_of(jump: &Instruction, before: &[Instruction]) -> Option<Load> {
             Code::Mov_r64_rm64 if instruction.op1_kind() == OpKind::Memory => {
                 return load(instruction, 8, Entries::Addresses);
             }
+            Code::Mov_r64_rm64 | Code::Mov_rm64_r64 if wanted[1] == Register::None => {
+                wanted[0] = instruction.op1_register();
+            }
             // The table's address, one of the two that are added.
             Code::Lea_r64_m if wanted[1] != Register::None => {}
-            _ => return None,
+            // Functions as arguments of a choice, and comparisons that write nothing.
+            Code::Cmovne_r64_rm64
+            | Code::Cmove_r64_rm64
+            | Code::Test_rm64_r64
+            | Code::Cmp_r64_rm64
+            | Code::Cmp_rm64_r64
+            | Code::Cmp_rm64_imm8
+            | Code::Cmp_rm64_imm32 => {}
+            _ => return Source::Unknown,
         }
     }
-    None
+    // A sum of two registers is a `switch` whose parts were not found.
+    if wanted[1] == Register::None {
+        Source::Elsewhere
+    } else {
+        Source::Unknown
+    }
 }
 
-fn load(instruction: &Instruction, scale: u32, entries: Entries) -> Option<Load> {
-    let indexed = instruction.memory_index() != Register::None && instruction.memory_index_scale() == scale;
-    (indexed && !instruction.is_ip_rel_memory_operand()).then(|| Load {
+fn load(instruction: &Instruction, scale: u32, entries: Entries) -> Source {
+    if instruction.memory_index() == Register::None {
+        return if entries == Entries::Addresses {
+            Source::Elsewhere
+        } else {
+            Source::Unknown
+        };
+    }
+    if instruction.memory_index_scale() != scale {
+        return Source::Unknown;
+    }
+    Source::Table(Load {
         entries,
         base: instruction.memory_base(),
         displacement: instruction.memory_displacement64(),

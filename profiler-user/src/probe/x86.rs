@@ -76,19 +76,18 @@ pub(super) fn is_refused(instruction: &Instruction, bytes: &[u8]) -> bool {
     if is_vector_extended(instruction, opcode) {
         return false;
     }
-    match opcode {
+    let one_byte = |opcode| {
         // in, out, ins, outs; int3, int, iret; icebp, hlt, cli, sti.
-        [
-            0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef | 0xcc | 0xcd | 0xcf | 0xf1 | 0xf4 | 0xfa | 0xfb,
-            ..,
-        ] => true,
-        // lar, lsl, syscall, clts, sysret, invd, wbinvd, ud2; control and debug registers; rdpmc … getsec, ud1.
-        [
-            0x0f,
-            0x00..=0x0c | 0x24..=0x27 | 0x30 | 0x34..=0x37 | 0x78..=0x7b | 0xaa | 0xb9 | 0xff,
-            ..,
-        ] => true,
-        _ => instruction.is_privileged(),
+        matches!(opcode, 0x6c..=0x6f | 0xe4..=0xe7 | 0xec..=0xef | 0xcc | 0xcd | 0xcf | 0xf1 | 0xf4 | 0xfa | 0xfb)
+    };
+    let two_bytes = |opcode| {
+        // lar, lsl, syscall, clts, sysret, invd, wbinvd, ud2; control registers; rdmsr … getsec; vmread; rsm, ud1.
+        matches!(opcode, 0x00..=0x0c | 0x24..=0x27 | 0x30 | 0x34..=0x37 | 0x78..=0x7b | 0xaa | 0xb9 | 0xff)
+    };
+    match opcode {
+        [0x0f, second, ..] => two_bytes(*second) || instruction.is_privileged(),
+        [first, ..] => one_byte(*first) || instruction.is_privileged(),
+        [] => true,
     }
 }
 

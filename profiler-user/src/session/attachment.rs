@@ -46,7 +46,11 @@ pub struct Attachments {
 impl Attachments {
     /// Attaches a plan. `mapped_by`: by object, the processes that map it.
     pub fn new(kernel: &Kernel, plan: &Plan, mapped_by: &[Vec<u32>]) -> Result<Self, SessionError> {
-        let mut attachments = Self { groups: groups(plan), detached: BTreeSet::new(), refused: Vec::new() };
+        let mut attachments = Self {
+            groups: groups(plan),
+            detached: BTreeSet::new(),
+            refused: Vec::new(),
+        };
         let mut first_refusal = None;
         for index in 0..attachments.groups.len() {
             for pid in &mapped_by[attachments.groups[index].object] {
@@ -55,15 +59,20 @@ impl Attachments {
             }
         }
         match first_refusal {
-            Some(Refused { probe: _, source }) if attachments.is_empty() => {
-                Err(SessionError::AllRefused { probes: attachments.refused.len(), source })
-            }
+            Some(Refused { probe: _, source }) if attachments.is_empty() => Err(SessionError::AllRefused {
+                probes: attachments.refused.len(),
+                source,
+            }),
             Some(_) | None => Ok(attachments),
         }
     }
 
     fn is_empty(&self) -> bool {
-        let links = self.groups.iter().flat_map(|group| &group.links).flat_map(|process| &process.links);
+        let links = self
+            .groups
+            .iter()
+            .flat_map(|group| &group.links)
+            .flat_map(|process| &process.links);
         links.map(Link::len).sum::<usize>() == 0
     }
 
@@ -81,14 +90,27 @@ impl Attachments {
     }
 
     /// Takes functions off: at once what they record, then their probes.
-    pub fn detach(&mut self, kernel: &Kernel, plan: &Plan, functions: &[FunctionId]) -> Result<(), SessionError> {
+    pub fn detach(
+        &mut self,
+        kernel: &Kernel,
+        plan: &Plan,
+        functions: &[FunctionId],
+    ) -> Result<(), SessionError> {
         for function in functions {
             let index = function.0 as usize;
-            kernel.functions.set(index, kernel.functions.get(index) | function_flags::OFF);
+            kernel
+                .functions
+                .set(index, kernel.functions.get(index) | function_flags::OFF);
             self.detached.insert(function.0);
         }
-        let touches = |group: &Group| functions.iter().any(|function| group.functions.contains(&(function.0 as usize)));
-        let touched: Vec<usize> = (0..self.groups.len()).filter(|index| touches(&self.groups[*index])).collect();
+        let touches = |group: &Group| {
+            functions
+                .iter()
+                .any(|function| group.functions.contains(&(function.0 as usize)))
+        };
+        let touched: Vec<usize> = (0..self.groups.len())
+            .filter(|index| touches(&self.groups[*index]))
+            .collect();
         let mut old = Vec::new();
         for index in touched {
             old.append(&mut self.replace(index, kernel, plan)?);
@@ -99,7 +121,11 @@ impl Attachments {
 
     /// Takes everything off.
     pub fn close(self) {
-        let links = self.groups.into_iter().flat_map(|group| group.links).flat_map(|process| process.links);
+        let links = self
+            .groups
+            .into_iter()
+            .flat_map(|group| group.links)
+            .flat_map(|process| process.links);
         link::detach(links.collect());
     }
 
@@ -114,23 +140,42 @@ impl Attachments {
         let group = &self.groups[index];
         for function in group.functions.clone() {
             let flags = kernel.functions.get(function);
-            kernel.functions.set(function, function_flags::with_generation(flags, group.generation));
+            kernel
+                .functions
+                .set(function, function_flags::with_generation(flags, group.generation));
         }
         Ok(old.into_iter().flat_map(|process| process.links).collect())
     }
 
-    fn attach(&mut self, index: usize, kernel: &Kernel, plan: &Plan, pid: u32) -> Result<Vec<Refused>, SessionError> {
-        let Self { groups, detached, refused: all_refused } = self;
+    fn attach(
+        &mut self,
+        index: usize,
+        kernel: &Kernel,
+        plan: &Plan,
+        pid: u32,
+    ) -> Result<Vec<Refused>, SessionError> {
+        let Self {
+            groups,
+            detached,
+            refused: all_refused,
+        } = self;
         let group = &mut groups[index];
-        let wanted = plan.functions[group.functions.clone()].iter().filter(|function| !detached.contains(&function.id.0));
+        let wanted = plan.functions[group.functions.clone()]
+            .iter()
+            .filter(|function| !detached.contains(&function.id.0));
         let probes = Probes::of(wanted, group.generation);
-        let target = LinkTarget { path: &plan.objects[group.object].attach_path, pid };
+        let target = LinkTarget {
+            path: &plan.objects[group.object].attach_path,
+            pid,
+        };
         let mut links = Vec::new();
         let mut refused = Vec::new();
         // Exits first, so that no entry waits for an exit in vain.
-        for (side, probes) in
-            [(Side::Exit, probes.exits), (Side::Entry, probes.entries), (Side::EntryAndReturn, probes.entries_and_returns)]
-        {
+        for (side, probes) in [
+            (Side::Exit, probes.exits),
+            (Side::Entry, probes.entries),
+            (Side::EntryAndReturn, probes.entries_and_returns),
+        ] {
             let (link, mut not_attached) = kernel.attach(side, target, &probes)?;
             links.push(link);
             refused.append(&mut not_attached);
@@ -140,7 +185,10 @@ impl Attachments {
         group.links.push(ProcessLinks { pid, links });
         for Refused { probe, source } in &refused {
             let name = &plan.functions[probe.cookie.function.0 as usize].name;
-            log::warn!("the kernel refused a probe of `{name}` at {:#x}: {source}", probe.offset);
+            log::warn!(
+                "the kernel refused a probe of `{name}` at {:#x}: {source}",
+                probe.offset
+            );
             if probe.cookie.role != Role::Exit {
                 all_refused.push(probe.cookie.function);
             }
@@ -155,7 +203,12 @@ fn groups(plan: &Plan) -> Vec<Group> {
     for functions in plan.functions.chunk_by(|one, other| one.object == other.object) {
         for part in functions.chunks(GROUP) {
             let range = start..start + part.len();
-            groups.push(Group { object: part[0].object, functions: range, generation: 0, links: Vec::new() });
+            groups.push(Group {
+                object: part[0].object,
+                functions: range,
+                generation: 0,
+                links: Vec::new(),
+            });
             start += part.len();
         }
     }
@@ -174,8 +227,16 @@ impl Probes {
     fn of<'a>(functions: impl Iterator<Item = &'a PlannedFunction>, generation: u8) -> Self {
         let mut probes = Self::default();
         for function in functions {
-            let cookie = |role, condition| Cookie { function: function.id, generation, role, condition };
-            let entry = |role| Probe { offset: function.entry.offset, cookie: cookie(role, None) };
+            let cookie = |role, condition| Cookie {
+                function: function.id,
+                generation,
+                role,
+                condition,
+            };
+            let entry = |role| Probe {
+                offset: function.entry.offset,
+                cookie: cookie(role, None),
+            };
             match &function.returns {
                 Returns::ReturnProbe(_) => probes.entries_and_returns.push(entry(Role::EntryWithReturnProbe)),
                 Returns::EntryOnly(_) => probes.entries.push(entry(Role::EntryOnly)),

@@ -38,7 +38,9 @@ impl Counters {
 
     /// A function's histogram; empty where there is none.
     pub fn histogram(&mut self, kernel: &Kernel, function: FunctionId) -> Histogram {
-        let Some(resolution) = kernel.layout.resolution else { return Histogram::default() };
+        let Some(resolution) = kernel.layout.resolution else {
+            return Histogram::default();
+        };
         let mut buckets = vec![0; kernel.layout.buckets() as usize];
         for cpu in 0..kernel.layout.cpus {
             let slot = kernel.slot(cpu, function);
@@ -85,7 +87,11 @@ impl Counters {
 /// A counter of 32 bits: two lie in an element.
 fn half(kernel: &Kernel, index: usize) -> u32 {
     let pair = kernel.histograms.get(index / 2);
-    if index % 2 == 0 { pair as u32 } else { (pair >> 32) as u32 }
+    if index % 2 == 0 {
+        pair as u32
+    } else {
+        (pair >> 32) as u32
+    }
 }
 
 fn of_cpu(stats: &FunctionStats) -> FunctionTotals {

@@ -41,14 +41,26 @@ impl Display {
         let (stdout, stderr) = (io::stdout(), io::stderr());
         let (style, shown_live) = match output {
             Output::Stdout => (terminal::style(&stdout, config.style), stdout.is_terminal()),
-            Output::Stderr => (terminal::style(&stderr, config.style), stderr.is_terminal() && !stdout.is_terminal()),
+            Output::Stderr => (
+                terminal::style(&stderr, config.style),
+                stderr.is_terminal() && !stdout.is_terminal(),
+            ),
         };
         let descriptor = match output {
             Output::Stdout => stdout.as_fd().try_clone_to_owned(),
             Output::Stderr => stderr.as_fd().try_clone_to_owned(),
         };
-        let live = descriptor.ok().filter(|_| shown_live).map(|fd| LiveScreen::new(File::from(fd)));
-        let view = View { width: None, height: None, style, sort: config.sort, top: config.top };
+        let live = descriptor
+            .ok()
+            .filter(|_| shown_live)
+            .map(|fd| LiveScreen::new(File::from(fd)));
+        let view = View {
+            width: None,
+            height: None,
+            style,
+            sort: config.sort,
+            top: config.top,
+        };
         Self { output, view, live }
     }
 
@@ -59,7 +71,9 @@ impl Display {
 
     /// Shows the table of now.
     pub(super) fn refresh(&mut self, summary: &Summary) -> Result<(), SessionError> {
-        self.live.as_mut().map_or(Ok(()), |live| written(live.show(summary, &self.view)))
+        self.live
+            .as_mut()
+            .map_or(Ok(()), |live| written(live.show(summary, &self.view)))
     }
 
     /// Prints the last table.

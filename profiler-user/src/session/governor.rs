@@ -37,7 +37,10 @@ impl CostModel {
         let (hits, ns) = match &function.returns {
             Returns::EntryOnly(_) => (1, entry),
             Returns::ReturnProbe(_) => {
-                let pair = self.cost.entry_and_return_ns.unwrap_or(2.0 * self.cost.emulated_ns);
+                let pair = self
+                    .cost
+                    .entry_and_return_ns
+                    .unwrap_or(2.0 * self.cost.emulated_ns);
                 (2, entry + (pair - self.cost.emulated_ns).max(0.0))
             }
             Returns::ExitSites(exits, _) => {
@@ -84,7 +87,11 @@ impl Governor {
     /// For a session of a plan.
     pub fn new(budget: Budget, functions: usize, records: bool) -> Self {
         let level = if records { Level::Events } else { Level::Counters };
-        Self { budget, levels: vec![level; functions], calls: vec![0; functions] }
+        Self {
+            budget,
+            levels: vec![level; functions],
+            calls: vec![0; functions],
+        }
     }
 
     /// Looks at the calls counted so far, `elapsed_ns` after the last look.
@@ -101,13 +108,18 @@ impl Governor {
                 spenders.push(self.spender(plan, model, index, new));
             }
         }
-        let spent: f64 = spenders.iter().map(|spender| spender.probe_ns + spender.event_ns).sum();
+        let spent: f64 = spenders
+            .iter()
+            .map(|spender| spender.probe_ns + spender.event_ns)
+            .sum();
         if spent <= allowed {
             return Decision::default();
         }
         spenders.sort_by(|one, other| {
             let cost = |spender: &Spender| spender.probe_ns + spender.event_ns;
-            one.named.cmp(&other.named).then(cost(other).total_cmp(&cost(one)))
+            one.named
+                .cmp(&other.named)
+                .then(cost(other).total_cmp(&cost(one)))
         });
         self.decide(&spenders, spent, allowed * AIM)
     }
@@ -115,7 +127,11 @@ impl Governor {
     fn spender(&self, plan: &Plan, model: &CostModel, index: usize, calls: u64) -> Spender {
         let function = &plan.functions[index];
         let (ns, hits) = model.call(function);
-        let events = if self.levels[index] == Level::Events { hits } else { 0 };
+        let events = if self.levels[index] == Level::Events {
+            hits
+        } else {
+            0
+        };
         Spender {
             function: function.id,
             named: function.named || function.focus,
@@ -177,12 +193,19 @@ mod tests {
             name: format!("f{index}"),
             aliases: vec![],
             address: index as u64,
-            entry: Site { offset: 0, distance: 0, price: Price::Emulated },
+            entry: Site {
+                offset: 0,
+                distance: 0,
+                price: Price::Emulated,
+            },
             returns: Returns::ReturnProbe(ReturnProbeReason::Leaf),
             focus: false,
             named: *named,
         };
-        Plan { functions: named.iter().enumerate().map(function).collect(), ..Plan::default() }
+        Plan {
+            functions: named.iter().enumerate().map(function).collect(),
+            ..Plan::default()
+        }
     }
 
     fn model() -> CostModel {
@@ -228,6 +251,10 @@ mod tests {
     #[test]
     fn no_budget_means_no_governor() {
         let mut governor = Governor::new(Budget::Unlimited, 1, false);
-        assert!(governor.observe(&plan(&[false]), &model(), &[u64::MAX / 2], SECOND).is_empty());
+        assert!(
+            governor
+                .observe(&plan(&[false]), &model(), &[u64::MAX / 2], SECOND)
+                .is_empty()
+        );
     }
 }

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use profiler_common::stats::function_flags;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,16 +24,18 @@ use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, calibrate, capability};
 use crate::recorder::EventPipeline;
 use crate::resolve::Threads;
-use crate::target::command::RunningCommand;
-use crate::target::process::Process;
+use crate::target::command::{self, RunningCommand};
+use crate::target::process::{self, Process};
 
+/// How often the governor looks at the cost.
+const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
 
 /// What a session is about.
 pub(super) enum Target {
     /// Processes that were running.
-    Processes(Vec<Process>),
+    Processes,
     /// A command that was started, and now goes.
     Command(RunningCommand),
 }
@@ -63,7 +64,11 @@ impl Session {
         started: Instant,
     ) -> Result<Self, SessionError> {
         setup::check_permissions()?;
-        let recorder = config.recording.as_ref().map(|recording| recording.kind.open(&recording.output)).transpose()?;
+        let recorder = config
+            .recording
+            .as_ref()
+            .map(|recording| recording.kind.open(&recording.output))
+            .transpose()?;
         let summary_file = config.summary_json.clone().map(SummaryFile::create).transpose()?;
         // The machine is measured while the files are read.
         let wanted_mode = config.probing.attach_mode;
@@ -79,7 +84,10 @@ impl Session {
         let (mode, cost) = measured?;
         let mut kernel = load(&setup, config, mode)?;
         let (events, process_events) = (kernel.take_events()?, kernel.take_process_events()?);
-        let ends = processes.iter().map(Process::end_notice).collect::<Result<_, _>>()?;
+        let ends = processes
+            .iter()
+            .map(Process::end_notice)
+            .collect::<Result<_, _>>()?;
         warn_of(&setup, mode);
         let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
         let names = FunctionNames::from(&setup.plan);
@@ -102,24 +110,45 @@ impl Session {
             notes: Vec::new(),
             title,
             attached: Instant::now(),
+            ended_after: None,
             observed: Instant::now(),
             forks: Forks::default(),
         };
-        let settings =
-            Settings { display: config.display, duration: config.limits.duration, on_loss: config.limits.on_loss };
-        Ok(Self { state, notices, reader, ends, settings, summary_file })
+        let settings = Settings {
+            display: config.display,
+            duration: config.limits.duration,
+            on_loss: config.limits.on_loss,
+        };
+        Ok(Self {
+            state,
+            notices,
+            reader,
+            ends,
+            settings,
+            summary_file,
+        })
     }
 
     /// Runs to the end, and says how it went.
     pub(super) fn run(self, target: Target) -> Result<Outcome, SessionError> {
-        let Self { mut state, mut notices, reader, ends, settings, summary_file } = self;
+        let Self {
+            mut state,
+            mut notices,
+            reader,
+            ends,
+            settings,
+            summary_file,
+        } = self;
         let company = match target {
-            Target::Processes(_) => Company::Alone,
+            Target::Processes => Company::Alone,
             Target::Command(_) => Company::Command,
         };
         let mut display = Display::new(&settings.display, company);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|source| SessionError::System { what: "start the event loop", source })?;
+        let runtime = runtime.map_err(|source| SessionError::System {
+            what: "start the event loop",
+            source,
+        })?;
         let ended = runtime.block_on(async {
             let mut events = EventLoop::new(&settings, ends, &target)?;
             events.run(&mut state, &mut display, &mut notices).await
@@ -128,7 +157,7 @@ impl Session {
         let concluded = state.conclude(reader, display, summary_file);
         // A command goes on to its own end, whatever became of the profile.
         let command = match target {
-            Target::Processes(_) => None,
+            Target::Processes => None,
             Target::Command(mut command) => Some(command.wait().map_err(|source| SessionError::System {
                 what: "wait for the command",
                 source,
@@ -136,10 +165,12 @@ impl Session {
         };
         ended?;
         let lost = concluded?;
-        Ok(Outcome { command, failed_on_loss: lost && settings.on_loss == OnLoss::Fail })
+        Ok(Outcome {
+            command,
+            failed_on_loss: lost && settings.on_loss == OnLoss::Fail,
+        })
     }
 }
-
 
 /// Why a loop ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +186,8 @@ struct EventLoop {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
-    interval: Interval,
+    refresh: Interval,
+    observe: Interval,
     deadline: Option<tokio::time::Instant>,
     ends: Vec<AsyncFd<OwnedFd>>,
     /// The command, if one was started.
@@ -165,20 +197,29 @@ struct EventLoop {
 impl EventLoop {
     fn new(settings: &Settings, ends: Vec<OwnedFd>, target: &Target) -> Result<Self, SessionError> {
         let handler = |kind| {
-            signal(kind).map_err(|source| SessionError::System { what: "handle a signal", source })
+            signal(kind).map_err(|source| SessionError::System {
+                what: "handle a signal",
+                source,
+            })
         };
-        let mut interval = tokio::time::interval(settings.display.interval);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every = |period| {
+            let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
         Ok(Self {
             interrupt: handler(SignalKind::interrupt())?,
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
-            interval,
-            deadline: settings.duration.map(|duration| tokio::time::Instant::now() + duration),
+            refresh: every(settings.display.interval),
+            observe: every(OBSERVE_EVERY),
+            deadline: settings
+                .duration
+                .map(|duration| tokio::time::Instant::now() + duration),
             ends: ends.into_iter().map(watched).collect::<Result<_, _>>()?,
             command: match target {
                 Target::Command(command) => Some(command.pid()),
-                Target::Processes(_) => None,
+                Target::Processes => None,
             },
         })
     }
@@ -207,7 +248,7 @@ impl EventLoop {
                 index = first_end(&self.ends) => {
                     drop(self.ends.swap_remove(index));
                     // A command's end is the session's; followed children may live on.
-                    if self.ends.is_empty() || self.command.is_some_and(|pid| !is_alive(pid)) {
+                    if self.ends.is_empty() || self.command.is_some_and(|pid| !process::is_alive(pid)) {
                         return Ok(End::TargetEnded);
                     }
                 }
@@ -220,12 +261,10 @@ impl EventLoop {
                         }
                     }
                 },
-                _ = self.interval.tick() => {
-                    state.observe()?;
-                    if display.is_live() {
-                        let summary = state.summary();
-                        display.refresh(&summary)?;
-                    }
+                _ = self.observe.tick() => state.observe()?,
+                _ = self.refresh.tick(), if display.is_live() => {
+                    let summary = state.summary();
+                    display.refresh(&summary)?;
                 }
             }
         }
@@ -234,26 +273,21 @@ impl EventLoop {
     /// A command is told, where its terminal has not told it already, and the session waits for its end. A second signal
     /// does not wait.
     fn interrupted(&mut self, number: libc::c_int) -> Option<End> {
-        let Some(pid) = self.command.take() else { return Some(End::Signal) };
+        let Some(pid) = self.command.take() else {
+            return Some(End::Signal);
+        };
         if number != libc::SIGINT || !io::stdin().is_terminal() {
-            // SAFETY: plain numbers; the child has not been waited for, so that the id is still its own.
-            unsafe { libc::kill(pid as libc::pid_t, number) };
+            command::pass_signal(pid, number);
         }
         None
     }
 }
 
 fn watched(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
-        .map_err(|source| SessionError::System { what: "watch for the target's end", source })
-}
-
-/// Whether a child that we have not waited for is no zombie.
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name may hold anything but is in parentheses.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| state != 'Z' && state != 'X')
+    process::watch_end(fd).map_err(|source| SessionError::System {
+        what: "watch for the target's end",
+        source,
+    })
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {
@@ -266,7 +300,9 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 /// The index of a descriptor that tells of an end.
 async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
     std::future::poll_fn(|context| {
-        let ready = ends.iter().position(|end| end.poll_read_ready(context).is_ready());
+        let ready = ends
+            .iter()
+            .position(|end| end.poll_read_ready(context).is_ready());
         ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     })
     .await
@@ -274,7 +310,11 @@ async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
 
 fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kernel, SessionError> {
     let plan = &setup.plan;
-    let layout = CounterLayout::fit(plan.functions.len() as u32, possible_cpus(), config.limits.map_bytes)?;
+    let layout = CounterLayout::fit(
+        plan.functions.len() as u32,
+        possible_cpus(),
+        config.limits.map_bytes,
+    )?;
     let records = config.recording.is_some();
     let kernel = Kernel::load(&KernelSettings {
         mode,
@@ -301,13 +341,19 @@ fn warn_of(setup: &Setup, mode: AttachMode) {
 }
 
 fn title(processes: &[Process]) -> String {
-    let names: Vec<String> = processes.iter().map(|process| format!("{} ({})", process.pid, process.comm)).collect();
+    let names: Vec<String> = processes
+        .iter()
+        .map(|process| format!("{} ({})", process.pid, process.comm))
+        .collect();
     let noun = if names.len() == 1 { "process" } else { "processes" };
     format!("{noun} {}", names.join(", "))
 }
 
 /// One line that says that the probes are in place.
-#[expect(clippy::print_stderr, reason = "scripts wait for this line, whatever the log level")]
+#[expect(
+    clippy::print_stderr,
+    reason = "scripts wait for this line, whatever the log level"
+)]
 fn announce(title: &str, setup: &Setup, mode: AttachMode, started: Instant) {
     eprintln!(
         "ebpf-prof: attached {} functions in {} files of {} ({mode}) in {:.0?}",

@@ -31,13 +31,17 @@ use live::Target;
 
 /// Profiles running processes until they end, the time is over, or a signal comes.
 pub fn attach(config: &AttachConfig) -> Result<Outcome, SessionError> {
-    let processes: Vec<Process> = config.pids.iter().map(|pid| Process::open(*pid)).collect::<Result<_, _>>()?;
+    let processes: Vec<Process> = config
+        .pids
+        .iter()
+        .map(|pid| Process::open(*pid))
+        .collect::<Result<_, _>>()?;
     let started = Instant::now();
     if config.session.action == Action::DryRun {
         return dry_run(&processes, &config.session);
     }
     let session = live::Session::start(&processes, &config.session, started)?;
-    session.run(Target::Processes(processes))
+    session.run(Target::Processes)
 }
 
 /// Starts a command and profiles it to its end.
@@ -45,13 +49,15 @@ pub fn run(config: &RunConfig) -> Result<Outcome, SessionError> {
     setup::check_permissions()?;
     let started = Instant::now();
     let held = HeldCommand::start(&config.program, &config.arguments)?;
-    let prepared = Process::open(held.pid()).map_err(SessionError::from).and_then(|process| {
-        if config.session.action == Action::DryRun {
-            return dry_run(std::slice::from_ref(&process), &config.session).map(Prepared::Planned);
-        }
-        live::Session::start(std::slice::from_ref(&process), &config.session, started)
-            .map(|session| Prepared::Attached(Box::new(session)))
-    });
+    let prepared = Process::open(held.pid())
+        .map_err(SessionError::from)
+        .and_then(|process| {
+            if config.session.action == Action::DryRun {
+                return dry_run(std::slice::from_ref(&process), &config.session).map(Prepared::Planned);
+            }
+            live::Session::start(std::slice::from_ref(&process), &config.session, started)
+                .map(|session| Prepared::Attached(Box::new(session)))
+        });
     match prepared {
         Ok(Prepared::Attached(session)) => session.run(Target::Command(held.release()?)),
         Ok(Prepared::Planned(outcome)) => {
@@ -72,8 +78,14 @@ enum Prepared {
 
 fn dry_run(processes: &[Process], config: &SessionConfig) -> Result<Outcome, SessionError> {
     let setup = setup::plan(processes, config)?;
-    let view = View { style: display::stdout_style(config), ..View::default() };
+    let view = View {
+        style: display::stdout_style(config),
+        ..View::default()
+    };
     display::print(&plan_table::render(&setup.plan, &view))?;
     setup.warn();
-    Ok(Outcome { command: None::<ExitStatus>, ..Outcome::default() })
+    Ok(Outcome {
+        command: None::<ExitStatus>,
+        ..Outcome::default()
+    })
 }

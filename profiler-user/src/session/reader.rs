@@ -1,17 +1,15 @@
 //! Drains the rings, on a thread of its own: events become records there.
-use std::io;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, RingBuf};
 use profiler_common::loss::LossReason;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
 use crate::event::{Event, Stream};
+use crate::kernel::ring::{self, Ring, Waker};
 use crate::recorder::{EventPipeline, PipelineCounts, RecorderError};
 
 /// Waits while events flow, and while nothing happens. Nobody wakes the reader for a single event.
@@ -50,23 +48,43 @@ pub struct ReaderResult {
     pub cpu: Duration,
 }
 
+/// How the reader is told to end.
+struct Stop {
+    asked: AtomicBool,
+    waker: Waker,
+}
+
 /// The reader's thread.
 pub struct Reader {
-    stop: Arc<AtomicBool>,
+    stop: Arc<Stop>,
     thread: JoinHandle<Loop>,
 }
 
 impl Reader {
     /// Starts reading. `pipeline`: what becomes of events; none = only word of processes is wanted.
     pub fn start(
-        events: RingBuf<MapData>,
-        processes: RingBuf<MapData>,
+        events: Ring,
+        processes: Ring,
         pipeline: Option<EventPipeline>,
         notices: UnboundedSender<Notice>,
     ) -> Result<Self, SessionError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut reading =
-            Loop { events, processes, pipeline, notices, failure: None, ended: PipelineCounts::default(), cpu: Duration::ZERO };
+        let waker = Waker::new().map_err(|source| SessionError::System {
+            what: "make an event descriptor",
+            source,
+        })?;
+        let stop = Arc::new(Stop {
+            asked: AtomicBool::new(false),
+            waker,
+        });
+        let mut reading = Loop {
+            events,
+            processes,
+            pipeline,
+            notices,
+            failure: None,
+            ended: PipelineCounts::default(),
+            cpu: Duration::ZERO,
+        };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("events".to_owned())
@@ -74,22 +92,28 @@ impl Reader {
                 reading.run(&stopped);
                 reading
             })
-            .map_err(|source| SessionError::System { what: "start the thread that reads events", source })?;
+            .map_err(|source| SessionError::System {
+                what: "start the thread that reads events",
+                source,
+            })?;
         Ok(Self { stop, thread })
     }
 
     /// Reads what is left, writes what was lost, and ends. To be called when nothing is attached any more.
     pub fn finish(self, losses: &[(LossReason, u64)]) -> ReaderResult {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
+        self.stop.asked.store(true, Ordering::Release);
+        self.stop.waker.wake();
         // A panic there is a bug of ours: nothing was recorded that could be trusted.
-        self.thread.join().map(|reading| reading.finish(losses)).unwrap_or_default()
+        self.thread
+            .join()
+            .map(|reading| reading.finish(losses))
+            .unwrap_or_default()
     }
 }
 
 struct Loop {
-    events: RingBuf<MapData>,
-    processes: RingBuf<MapData>,
+    events: Ring,
+    processes: Ring,
     pipeline: Option<EventPipeline>,
     notices: UnboundedSender<Notice>,
     failure: Option<RecorderError>,
@@ -98,11 +122,11 @@ struct Loop {
 }
 
 impl Loop {
-    fn run(&mut self, stop: &AtomicBool) {
+    fn run(&mut self, stop: &Stop) {
         let mut flushed = Instant::now();
         loop {
             // Read before draining: what was sent before the stop is drained after it was seen.
-            let last = stop.load(Ordering::Acquire);
+            let last = stop.asked.load(Ordering::Acquire);
             let read = self.turn();
             if last && read == 0 {
                 break;
@@ -114,54 +138,83 @@ impl Loop {
                 self.attempt(EventPipeline::flush);
                 flushed = Instant::now();
             }
-            self.wait(if read > 0 { BUSY_WAIT } else { IDLE_WAIT });
+            ring::wait(
+                [&self.events, &self.processes],
+                &stop.waker,
+                if read > 0 { BUSY_WAIT } else { IDLE_WAIT },
+            );
         }
-        self.cpu = thread_cpu_time();
+        self.cpu = ring::thread_cpu_time();
     }
 
     /// Drains the ring of processes, then at most a turn's events.
     fn turn(&mut self) -> usize {
-        let Self { events, processes, pipeline, notices, failure, ended, cpu: _ } = self;
+        let Self {
+            events,
+            processes,
+            pipeline,
+            notices,
+            failure,
+            ended,
+            cpu: _,
+        } = self;
         let mut read = 0;
         let mut record = |stream, message: &[u8]| {
-            let result = pipeline.as_mut().map_or(Ok(()), |pipeline| pipeline.message(stream, message));
+            if stream == Stream::Processes
+                && let Some(notice) = notice(message)
+            {
+                // The session may be gone already.
+                let _: Result<(), _> = notices.send(notice);
+            }
+            let result = pipeline
+                .as_mut()
+                .map_or(Ok(()), |pipeline| pipeline.message(stream, message));
             if let Err(error) = result {
                 give_up(pipeline, failure, ended, notices, error);
             }
         };
-        while let Some(message) = processes.next() {
-            if let Some(notice) = notice(&message) {
-                // The session may be gone already.
-                let _: Result<(), _> = notices.send(notice);
-            }
-            record(Stream::Processes, &message);
+        while processes
+            .next(|message| record(Stream::Processes, message))
+            .is_some()
+        {
             read += 1;
         }
-        for _ in 0..TURN {
-            let Some(message) = events.next() else { break };
-            record(Stream::Functions, &message);
+        while read < TURN
+            && events
+                .next(|message| record(Stream::Functions, message))
+                .is_some()
+        {
             read += 1;
         }
         read
     }
 
     fn attempt(&mut self, action: impl FnOnce(&mut EventPipeline) -> Result<(), RecorderError>) {
-        let Self { events: _, processes: _, pipeline, notices, failure, ended, cpu: _ } = self;
+        let Self {
+            events: _,
+            processes: _,
+            pipeline,
+            notices,
+            failure,
+            ended,
+            cpu: _,
+        } = self;
         if let Some(Err(error)) = pipeline.as_mut().map(action) {
             give_up(pipeline, failure, ended, notices, error);
         }
     }
 
-    fn wait(&self, timeout: Duration) {
-        let poll = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut fds = [poll(self.events.as_raw_fd()), poll(self.processes.as_raw_fd())];
-        // SAFETY: the array outlives the call. An error means a shorter wait.
-        unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout.as_millis() as libc::c_int) };
-    }
-
     fn finish(mut self, losses: &[(LossReason, u64)]) -> ReaderResult {
         self.attempt(|pipeline| pipeline.losses(losses));
-        let Self { events: _, processes: _, pipeline, notices: _, mut failure, ended, cpu } = self;
+        let Self {
+            events: _,
+            processes: _,
+            pipeline,
+            notices: _,
+            mut failure,
+            ended,
+            cpu,
+        } = self;
         let counts = match pipeline {
             None => ended,
             Some(pipeline) => {
@@ -199,15 +252,4 @@ fn notice(message: &[u8]) -> Option<Notice> {
         Event::Exec(event) => Some(Notice::Exec { pid: event.pid }),
         Event::Call(_) | Event::Return(_) | Event::ThreadSeen(_) | Event::ThreadExit(_) => None,
     }
-}
-
-fn thread_cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` outlives the call.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    if result != 0 {
-        log::debug!("no CPU time of the reader: {}", io::Error::last_os_error());
-        return Duration::ZERO;
-    }
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

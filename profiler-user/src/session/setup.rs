@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use crate::cli::config::{SelectionConfig, SessionConfig, SiteChoice};
-use crate::kernel::capability::Capabilities;
+use crate::kernel::capability::{self, Capabilities};
 use crate::object::ObjectFile;
 use crate::probe::plan::{Plan, Price, Returns, ReturnsChoice, Site};
 use crate::probe::planner::{self, MappedObject};
@@ -58,7 +58,10 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
     for process in processes {
         let circumstances = process.circumstances()?;
         seccomp |= circumstances.seccomp;
-        if let Some(tracer) = circumstances.tracer {
+        if let Some(tracer) = circumstances
+            .tracer
+            .filter(|tracer| *tracer != std::process::id())
+        {
             warnings.push(format!(
                 "process {} is being debugged (TracerPid {tracer}): its breakpoints and ours share bytes, results may differ",
                 process.pid
@@ -72,8 +75,12 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
         }
     }
     let (objects, mut mapped_by) = open_objects(files)?;
-    let facts = ProcessFacts { seccomp, return_probe_defect: has_return_probe_defect(), ..ProcessFacts::default() };
-    let mut plan = planner::plan(&objects, &request, &facts)?;
+    let facts = ProcessFacts {
+        seccomp,
+        return_probe_defect: capability::has_return_probe_defect(),
+        ..ProcessFacts::default()
+    };
+    let mut plan = planner::plan(&objects, &request, facts)?;
     if config.probing.site == SiteChoice::Entry {
         probe_entries(&mut plan);
     }
@@ -91,15 +98,26 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
         .map(|object| mapped_by.remove(&object.attach_path).unwrap_or_default())
         .collect();
     let files = hold_files(&mut plan)?;
-    Ok(Setup { plan, mapped_by: order, warnings, files })
+    Ok(Setup {
+        plan,
+        mapped_by: order,
+        warnings,
+        files,
+    })
 }
 
 /// Opens the plan's files, and gives the kernel the descriptors instead of paths.
 fn hold_files(plan: &mut Plan) -> Result<Vec<File>, SessionError> {
     let mut files = Vec::with_capacity(plan.objects.len());
     for object in &mut plan.objects {
-        let open = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&object.attach_path);
-        let file = open.map_err(|source| SessionError::System { what: "open a file that the target maps", source })?;
+        let open = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(&object.attach_path);
+        let file = open.map_err(|source| SessionError::System {
+            what: "open a file that the target maps",
+            source,
+        })?;
         object.attach_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         files.push(file);
     }
@@ -107,12 +125,25 @@ fn hold_files(plan: &mut Plan) -> Result<Vec<File>, SessionError> {
 }
 
 fn request(selection: &SelectionConfig, returns: ReturnsChoice) -> Result<Request, SessionError> {
-    let SelectionConfig { functions, exclude, objects, focus } = selection;
-    let parsed = |texts: &[String]| texts.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>();
+    let SelectionConfig {
+        functions,
+        exclude,
+        objects,
+        focus,
+    } = selection;
+    let parsed = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<Vec<_>, _>>()
+    };
     Ok(Request {
         functions: parsed(functions)?,
         exclude: parsed(exclude)?,
-        objects: objects.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
+        objects: objects
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()?,
         focus: parsed(focus)?,
         returns,
     })
@@ -121,12 +152,22 @@ fn request(selection: &SelectionConfig, returns: ReturnsChoice) -> Result<Reques
 type MappedBy = BTreeMap<PathBuf, Vec<u32>>;
 
 /// Reads the files. One that is no ELF file (a JIT's, a font) has no functions; the program itself must be one.
-fn open_objects(files: BTreeMap<FileId, (MappedFile, Vec<u32>)>) -> Result<(Vec<MappedObject>, MappedBy), SessionError> {
+fn open_objects(
+    files: BTreeMap<FileId, (MappedFile, Vec<u32>)>,
+) -> Result<(Vec<MappedObject>, MappedBy), SessionError> {
     let mut objects = Vec::new();
     let mut mapped_by = MappedBy::new();
     for (file, pids) in files.into_values() {
-        let MappedFile { id: _, attach_path, path, is_main } = file;
-        let name = path.file_name().map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy()).into_owned();
+        let MappedFile {
+            id: _,
+            attach_path,
+            path,
+            is_main,
+        } = file;
+        let name = path
+            .file_name()
+            .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
+            .into_owned();
         let file = match ObjectFile::open(&attach_path, name.clone()) {
             Ok(file) => file,
             Err(error) if is_main => return Err(error.into()),
@@ -136,37 +177,44 @@ fn open_objects(files: BTreeMap<FileId, (MappedFile, Vec<u32>)>) -> Result<(Vec<
             }
         };
         mapped_by.insert(attach_path.clone(), pids);
-        objects.push(MappedObject { attach_path, path, name, is_main, file });
+        objects.push(MappedObject {
+            attach_path,
+            path,
+            name,
+            is_main,
+            file,
+        });
     }
     objects.sort_by_key(|object| !object.is_main);
     Ok((objects, mapped_by))
 }
 
-/// CVE-2025-21834: the `uretprobe` system call under seccomp. 6.11–6.12.13 and 6.13–6.13.2.
-fn has_return_probe_defect() -> bool {
-    use aya::util::KernelVersion;
-    let Ok(version) = KernelVersion::current() else { return false };
-    let within = |from: (u8, u8, u16), to: (u8, u8, u16)| {
-        version >= KernelVersion::new(from.0, from.1, from.2) && version < KernelVersion::new(to.0, to.1, to.2)
-    };
-    within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
-}
-
 fn probe_entries(plan: &mut Plan) {
     for function in &mut plan.functions {
-        let Site { offset, distance, price: _ } = function.entry;
+        let Site {
+            offset,
+            distance,
+            price: _,
+        } = function.entry;
         if distance != 0 {
             let offset = offset - u64::from(distance);
-            function.entry = Site { offset, distance: 0, price: Price::SingleStepped };
+            function.entry = Site {
+                offset,
+                distance: 0,
+                price: Price::SingleStepped,
+            };
         }
     }
 }
 
 fn check_focus(plan: &Plan) -> Result<(), SessionError> {
-    let endless = plan.functions.iter().find_map(|function| match &function.returns {
-        Returns::EntryOnly(reason) if function.focus => Some((function, *reason)),
-        Returns::EntryOnly(_) | Returns::ReturnProbe(_) | Returns::ExitSites(..) => None,
-    });
+    let endless = plan
+        .functions
+        .iter()
+        .find_map(|function| match &function.returns {
+            Returns::EntryOnly(reason) if function.focus => Some((function, *reason)),
+            Returns::EntryOnly(_) | Returns::ReturnProbe(_) | Returns::ExitSites(..) => None,
+        });
     endless.map_or(Ok(()), |(function, reason)| {
         Err(SessionError::FocusWithoutReturn {
             function: function.name.clone(),

@@ -1,7 +1,7 @@
 //! What a session has in its hands while it runs: the kernel side, its links, and what was counted.
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use profiler_common::cookie::FunctionId;
 use profiler_common::histogram::relative_error;
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) notes: Vec<String>,
     pub(super) title: String,
     pub(super) attached: Instant,
+    /// How long it was attached, at its end.
+    pub(super) ended_after: Option<Duration>,
     pub(super) observed: Instant,
     pub(super) forks: Forks,
 }
@@ -49,6 +51,11 @@ pub(super) struct Forks {
 }
 
 impl State {
+    /// How long it has been attached, or was.
+    fn elapsed(&self) -> Duration {
+        self.ended_after.unwrap_or_else(|| self.attached.elapsed())
+    }
+
     fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
         (0..self.setup.plan.functions.len() as u32).map(FunctionId)
     }
@@ -57,23 +64,41 @@ impl State {
     pub(super) fn observe(&mut self) -> Result<(), SessionError> {
         let elapsed_ns = self.observed.elapsed().as_nanos() as f64;
         self.observed = Instant::now();
-        let calls: Vec<u64> =
-            self.function_ids().map(|function| Counters::totals(&self.kernel, function).calls).collect();
+        self.kernel.flush_log();
+        let calls: Vec<u64> = self
+            .function_ids()
+            .map(|function| Counters::totals(&self.kernel, function).calls)
+            .collect();
         self.counters.watch(&self.kernel, calls.len() as u32);
-        let decision = self.governor.observe(&self.setup.plan, &self.model, &calls, elapsed_ns);
-        if decision.is_empty() { Ok(()) } else { self.apply(&decision) }
+        let decision = self
+            .governor
+            .observe(&self.setup.plan, &self.model, &calls, elapsed_ns);
+        if decision.is_empty() {
+            Ok(())
+        } else {
+            self.apply(&decision)
+        }
     }
 
     fn apply(&mut self, decision: &Decision) -> Result<(), SessionError> {
         let at = self.attached.elapsed().as_secs_f64();
         for function in &decision.demote {
             let index = function.0 as usize;
-            self.kernel.functions.set(index, self.kernel.functions.get(index) & !function_flags::EVENTS);
+            self.kernel
+                .functions
+                .set(index, self.kernel.functions.get(index) & !function_flags::EVENTS);
         }
-        self.attachments.detach(&self.kernel, &self.setup.plan, &decision.detach)?;
-        for (functions, what) in [(&decision.demote, "counted and no longer recorded"), (&decision.detach, "detached")] {
+        self.attachments
+            .detach(&self.kernel, &self.setup.plan, &decision.detach)?;
+        for (functions, what) in [
+            (&decision.demote, "counted and no longer recorded"),
+            (&decision.detach, "detached"),
+        ] {
             if !functions.is_empty() {
-                let note = format!("governor, after {at:.1} s: {what}, over the budget: {}", self.names(functions));
+                let note = format!(
+                    "governor, after {at:.1} s: {what}, over the budget: {}",
+                    self.names(functions)
+                );
                 log::info!("{note}");
                 self.notes.push(note);
             }
@@ -93,8 +118,11 @@ impl State {
     /// Attaches a forked child. Returns what tells of its end.
     pub(super) fn follow(&mut self, child: u32) -> Option<OwnedFd> {
         let end = Process::open(child).and_then(|process| process.end_notice()).ok();
-        let followed =
-            end.is_some() && self.attachments.follow(&self.kernel, &self.setup.plan, child).is_ok();
+        let followed = end.is_some()
+            && self
+                .attachments
+                .follow(&self.kernel, &self.setup.plan, child)
+                .is_ok();
         if followed {
             self.forks.followed += 1;
             return end;
@@ -114,7 +142,9 @@ impl State {
             .iter()
             .map(|reason| match reason {
                 // Counted by function, and nowhere else.
-                LossReason::EntryWithoutReturn => (*reason, totals.iter().map(|totals| totals.abandoned).sum()),
+                LossReason::EntryWithoutReturn => {
+                    (*reason, totals.iter().map(|totals| totals.abandoned).sum())
+                }
                 LossReason::RingFull
                 | LossReason::StackTooDeep
                 | LossReason::NoThreadState
@@ -126,7 +156,12 @@ impl State {
     }
 
     fn totals(&mut self) -> Vec<FunctionTotals> {
-        let Self { kernel, counters, setup, .. } = self;
+        let Self {
+            kernel,
+            counters,
+            setup,
+            ..
+        } = self;
         let with_histogram = |function| {
             let mut totals = Counters::totals(kernel, function);
             if totals.returns > 0 {
@@ -134,7 +169,10 @@ impl State {
             }
             totals
         };
-        (0..setup.plan.functions.len() as u32).map(FunctionId).map(with_histogram).collect()
+        (0..setup.plan.functions.len() as u32)
+            .map(FunctionId)
+            .map(with_histogram)
+            .collect()
     }
 
     /// The state of now.
@@ -146,7 +184,7 @@ impl State {
     fn summary_of(&self, totals: &[FunctionTotals]) -> Summary {
         Summary {
             title: self.title.clone(),
-            elapsed: self.attached.elapsed(),
+            elapsed: self.elapsed(),
             rows: self.rows(totals),
             losses: self.losses(totals),
             overhead: self.overhead(totals),
@@ -157,7 +195,11 @@ impl State {
 
     fn rows(&self, totals: &[FunctionTotals]) -> Vec<Row> {
         let plan = &self.setup.plan;
-        let called = plan.functions.iter().zip(totals).filter(|(_, totals)| totals.calls > 0);
+        let called = plan
+            .functions
+            .iter()
+            .zip(totals)
+            .filter(|(_, totals)| totals.calls > 0);
         called
             .map(|(function, totals)| Row {
                 function: function.name.clone(),
@@ -178,7 +220,7 @@ impl State {
             hits += totals.calls * call_hits;
             spent += totals.calls as f64 * call_ns;
         }
-        let elapsed = self.attached.elapsed().as_nanos() as f64;
+        let elapsed = self.elapsed().as_nanos() as f64;
         (hits > 0).then(|| Overhead {
             hits,
             hit_ns: spent / hits as f64,
@@ -193,9 +235,16 @@ impl State {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
         if !self.attachments.refused().is_empty() {
-            notes.push(format!("the kernel refused: {}", self.names(self.attachments.refused())));
+            notes.push(format!(
+                "the kernel refused: {}",
+                self.names(self.attachments.refused())
+            ));
         }
-        let Forks { followed, missed, replaced } = &self.forks;
+        let Forks {
+            followed,
+            missed,
+            replaced,
+        } = &self.forks;
         if followed + missed > 0 {
             notes.push(format!(
                 "{} forked processes: {followed} followed (from some milliseconds after the fork), {missed} ended before",
@@ -204,7 +253,10 @@ impl State {
         }
         if !replaced.is_empty() {
             let pids: Vec<String> = replaced.iter().map(u32::to_string).collect();
-            notes.push(format!("another program since (exec), whose calls are not seen: process {}", pids.join(", ")));
+            notes.push(format!(
+                "another program since (exec), whose calls are not seen: process {}",
+                pids.join(", ")
+            ));
         }
         notes.extend(self.notes.iter().cloned());
         notes
@@ -217,20 +269,26 @@ impl State {
         display: Display,
         summary_file: Option<SummaryFile>,
     ) -> Result<bool, SessionError> {
-        let elapsed_ns = self.attached.elapsed().as_nanos() as u64;
+        let elapsed = *self.ended_after.insert(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
         let totals = self.totals();
         let losses = self.losses(&totals);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
-        log::debug!("the reader used {cpu:?} of CPU time for {} records", counts.records);
+        log::debug!(
+            "the reader used {cpu:?} of CPU time for {} records",
+            counts.records
+        );
         if counts.undecodable() > 0 {
-            self.notes.push(format!("{} messages of the kernel could not be read", counts.undecodable()));
+            self.notes.push(format!(
+                "{} messages of the kernel could not be read",
+                counts.undecodable()
+            ));
         }
         let summary = self.summary_of(&totals);
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
             file.write(&SummaryData {
-                elapsed_ns,
+                elapsed,
                 mode: self.kernel.mode,
                 plan: &self.setup.plan,
                 totals: &totals,

@@ -2,6 +2,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use profiler_common::loss::LossReason;
 use serde_json::{Value, json};
@@ -20,8 +21,8 @@ pub struct SummaryFile {
 
 /// What is written.
 pub struct SummaryData<'a> {
-    /// How long it took, ns.
-    pub elapsed_ns: u64,
+    /// How long it took.
+    pub elapsed: Duration,
     /// How probes were attached.
     pub mode: AttachMode,
     /// The plan.
@@ -58,13 +59,27 @@ impl SummaryFile {
 }
 
 fn document(data: &SummaryData<'_>) -> Value {
-    let SummaryData { elapsed_ns, mode, plan, totals, losses, recorded, notes } = data;
-    let functions: Vec<Value> =
-        plan.functions.iter().zip(*totals).map(|(planned, totals)| function(plan, planned, totals)).collect();
-    let loss: serde_json::Map<String, Value> =
-        losses.iter().map(|(reason, count)| (reason.key().to_owned(), json!(count))).collect();
+    let SummaryData {
+        elapsed,
+        mode,
+        plan,
+        totals,
+        losses,
+        recorded,
+        notes,
+    } = data;
+    let functions: Vec<Value> = plan
+        .functions
+        .iter()
+        .zip(*totals)
+        .map(|(planned, totals)| function(plan, planned, totals))
+        .collect();
+    let loss: serde_json::Map<String, Value> = losses
+        .iter()
+        .map(|(reason, count)| (reason.key().to_owned(), json!(count)))
+        .collect();
     json!({
-        "elapsed_ns": elapsed_ns,
+        "elapsed_ns": elapsed.as_nanos() as u64,
         "attach_mode": mode.name(),
         "functions": functions,
         "loss": loss,

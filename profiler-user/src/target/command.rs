@@ -30,15 +30,24 @@ impl HeldCommand {
         command.args(arguments);
         // SAFETY: one system call, which is safe between fork and exec.
         unsafe { command.pre_exec(|| ptrace(libc::PTRACE_TRACEME, 0, 0, 0).map(drop)) };
-        let child = command.spawn().map_err(|source| TargetError::Start { program: name.clone(), source })?;
+        let child = command.spawn().map_err(|source| TargetError::Start {
+            program: name.clone(),
+            source,
+        })?;
         let mut held = Self { child, program: name };
         match held.hold() {
             Ok(()) => Ok(held),
-            Err(Held::Ended(status)) => Err(TargetError::EndedEarly { program: held.program, status }),
+            Err(Held::Ended(status)) => Err(TargetError::EndedEarly {
+                program: held.program,
+                status,
+            }),
             Err(Held::Failed(source)) => {
                 let _: io::Result<()> = held.child.kill();
                 let _: io::Result<ExitStatus> = held.child.wait();
-                Err(TargetError::Hold { program: held.program, source })
+                Err(TargetError::Hold {
+                    program: held.program,
+                    source,
+                })
             }
         }
     }
@@ -90,17 +99,19 @@ impl RunningCommand {
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
+}
 
-    /// Passes a signal on.
-    pub fn signal(&self, signal: libc::c_int) {
-        // SAFETY: plain numbers; the child has not been waited for, so that the id is still its own.
-        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
-    }
+/// Passes a signal on to a command that has not been waited for, so that the id is still its own.
+pub fn pass_signal(pid: u32, signal: libc::c_int) {
+    // SAFETY: plain numbers.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
 /// The exit status of a shell: the command's own, or 128 and the signal.
 pub fn shell_status(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
     code.map_or(1, |code| code as u8)
 }
 
@@ -119,7 +130,11 @@ impl From<io::Error> for Held {
 fn ptrace(request: libc::c_uint, pid: u32, address: usize, data: usize) -> io::Result<libc::c_long> {
     // SAFETY: callers pass addresses of the traced process, or pointers to their own live values.
     let result = unsafe { libc::ptrace(request, pid as libc::pid_t, address, data) };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// Waits until the traced process stops for a breakpoint or its `exec`. Other signals are passed on.
@@ -152,7 +167,12 @@ mod entry {
     pub(super) fn run_to(pid: u32) -> Result<(), Held> {
         let entry = address(pid)?;
         let original = ptrace_peek(pid, entry)?;
-        ptrace(libc::PTRACE_POKETEXT, pid, entry, (original & !0xff | INT3) as usize)?;
+        ptrace(
+            libc::PTRACE_POKETEXT,
+            pid,
+            entry,
+            (original & !0xff | INT3) as usize,
+        )?;
         ptrace(libc::PTRACE_CONT, pid, 0, 0)?;
         wait_for_trap(pid)?;
         ptrace(libc::PTRACE_POKETEXT, pid, entry, original as usize)?;
@@ -166,10 +186,16 @@ mod entry {
 
     fn address(pid: u32) -> io::Result<usize> {
         let auxv = std::fs::read(format!("/proc/{pid}/auxv"))?;
-        let words: Vec<u64> =
-            auxv.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        let words: Vec<u64> = auxv
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_ne_bytes(*word))
+            .collect();
         let entry = words.as_chunks::<2>().0.iter().find(|[key, _]| *key == AT_ENTRY);
-        entry.map(|[_, entry]| *entry as usize).ok_or_else(|| io::Error::other("no entry in the auxiliary vector"))
+        entry
+            .map(|[_, entry]| *entry as usize)
+            .ok_or_else(|| io::Error::other("no entry in the auxiliary vector"))
     }
 
     /// The word at an address. The kernel's own errors are told from a word of all ones by `errno`.
@@ -179,7 +205,11 @@ mod entry {
         // SAFETY: an address of the traced process.
         let word = unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, pid as libc::pid_t, address, 0) };
         let error = io::Error::last_os_error();
-        if word == -1 && error.raw_os_error() != Some(0) { Err(error) } else { Ok(word) }
+        if word == -1 && error.raw_os_error() != Some(0) {
+            Err(error)
+        } else {
+            Ok(word)
+        }
     }
 }
 
@@ -204,7 +234,12 @@ mod tests {
         let held = HeldCommand::start("sh".as_ref(), &["-c", "exit 7"]).unwrap();
         let files = Process::open(held.pid()).unwrap().mapped_files().unwrap();
         assert!(files[0].is_main);
-        assert!(files.iter().any(|file| file.path.to_string_lossy().contains("libc.so")), "{files:?}");
+        assert!(
+            files
+                .iter()
+                .any(|file| file.path.to_string_lossy().contains("libc.so")),
+            "{files:?}"
+        );
         let mut running = held.release().unwrap();
         assert_eq!(shell_status(running.wait().unwrap()), 7);
     }

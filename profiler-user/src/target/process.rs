@@ -5,6 +5,9 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::TargetError;
 
 /// Which file, whatever its path: device and inode.
@@ -18,7 +21,10 @@ impl FileId {
     /// The file behind `path`.
     pub fn of(path: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(path)?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
     }
 }
 
@@ -89,7 +95,10 @@ impl Process {
             .collect();
         files.sort_by_key(|file| !file.is_main);
         if files.is_empty() {
-            return Err(TargetError::NoProgram { pid, comm: self.comm.clone() });
+            return Err(TargetError::NoProgram {
+                pid,
+                comm: self.comm.clone(),
+            });
         }
         Ok(files)
     }
@@ -107,10 +116,28 @@ impl Process {
     }
 }
 
+/// Waits for what [`Process::end_notice`] tells, within the event loop.
+pub fn watch_end(notice: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor moves into the registration, which keeps it open and is all that uses it.
+    Ok(unsafe { AsyncFd::register_with_interest(notice, Interest::READABLE) }?)
+}
+
+/// Whether a child that we have not waited for is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name may hold anything but is in parentheses.
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
+}
+
 fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
     match std::fs::read(format!("/proc/{pid}/{file}")) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
             Err(TargetError::Ended { pid })
         }
         Err(source) => Err(TargetError::Read { pid, file, source }),
@@ -118,13 +145,23 @@ fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }
 
 fn circumstances_in(status: &str) -> Circumstances {
-    let number = |name| field(status, name).and_then(|value| value.parse::<u32>().ok()).unwrap_or(0);
+    let number = |name| {
+        field(status, name)
+            .and_then(|value| value.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
     let tracer = number("TracerPid:");
-    Circumstances { tracer: (tracer != 0).then_some(tracer), seccomp: number("Seccomp:") != 0 }
+    Circumstances {
+        tracer: (tracer != 0).then_some(tracer),
+        seccomp: number("Seccomp:") != 0,
+    }
 }
 
 /// The file of a line of `maps`, if it is executable and has one.
@@ -138,7 +175,12 @@ fn mapped_file(pid: u32, line: &str, main: Option<FileId>) -> Option<MappedFile>
         Err(_) => (FileId::of(&through_root).ok()?, through_root),
     };
     let is_main = main == Some(id);
-    Some(MappedFile { id, attach_path, path: PathBuf::from(path), is_main })
+    Some(MappedFile {
+        id,
+        attach_path,
+        path: PathBuf::from(path),
+        is_main,
+    })
 }
 
 struct Mapping<'a> {
@@ -188,8 +230,17 @@ mod tests {
     #[test]
     fn a_debugger_and_seccomp_are_seen() {
         let status = "Name:\tx\nTracerPid:\t42\nSeccomp:\t2\n";
-        assert_eq!(circumstances_in(status), Circumstances { tracer: Some(42), seccomp: true });
-        assert_eq!(circumstances_in("TracerPid:\t0\nSeccomp:\t0\n"), Circumstances::default());
+        assert_eq!(
+            circumstances_in(status),
+            Circumstances {
+                tracer: Some(42),
+                seccomp: true
+            }
+        );
+        assert_eq!(
+            circumstances_in("TracerPid:\t0\nSeccomp:\t0\n"),
+            Circumstances::default()
+        );
     }
 
     #[test]

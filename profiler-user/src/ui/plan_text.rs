@@ -62,6 +62,7 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::Architecture => "exits are not decoded on this architecture",
         EntryOnlyReason::Refused => "the kernel takes no breakpoint on one of its exits",
         EntryOnlyReason::ForeignStack => "it starts without a return address, or replaces it",
+        EntryOnlyReason::SharedExit => "another function shares its exit",
         EntryOnlyReason::Forced => "`--returns none` asks for it",
     }
 }

@@ -193,6 +193,9 @@ impl Compiler {
                 ),
             )
         };
+        if !rustc.is_file() {
+            return Err(unusable("it is not installed"));
+        }
         let about =
             answer(workspace::tool(&rustc).arg("-vV")).ok_or_else(|| unusable("it does not start"))?;
         let field = |name: &str| {

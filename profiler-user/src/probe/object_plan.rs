@@ -1,0 +1,193 @@
+//! The part of a plan that concerns one object.
+use std::collections::HashSet;
+
+use profiler_common::cookie::FunctionId;
+
+use super::analysis::{Analysis, Harmless};
+use super::body::Body;
+use super::parallel;
+use super::plan::{
+    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Price, Returns, ReturnsChoice, Site,
+};
+use super::planner::{MappedObject, PlanError};
+use super::returns::{self, Case, ProcessFacts};
+use super::selection::Selected;
+use super::site::{self, ArgumentRegisters, Prologue};
+use crate::object::{Evidence, Function, FunctionKind, Machine};
+
+/// Plans the selected functions of one object.
+pub(super) fn add(
+    plan: &mut Plan,
+    object: &MappedObject,
+    selected: &[Selected],
+    how: (ReturnsChoice, ProcessFacts),
+) -> Result<(), PlanError> {
+    let mut usable: Vec<Selected> = Vec::new();
+    for selected in selected {
+        match reason_to_leave_out(object, *selected) {
+            None => usable.push(*selected),
+            // A fragment is probed with its function; only who asks for it by its own name wants to hear of it.
+            Some(LeftOutReason::Fragment) if !selected.named => {}
+            Some(reason) => leave_out(plan, object, selected.function, reason),
+        }
+    }
+    if usable.is_empty() {
+        return Ok(());
+    }
+    let number = plan.objects.len();
+    let first = plan.functions.len();
+    for (planned, selected) in plan_functions(object, &usable, how)?.into_iter().zip(&usable) {
+        match planned {
+            Ok(function) => {
+                let id = FunctionId(plan.functions.len() as u32);
+                plan.functions.push(PlannedFunction {
+                    id,
+                    object: number,
+                    ..function
+                });
+            }
+            Err(LeftOutReason::Fragment) if !selected.named => {}
+            Err(reason) => leave_out(plan, object, selected.function, reason),
+        }
+    }
+    if plan.functions.len() > first {
+        returns::drop_shared_exits(&mut plan.functions[first..]);
+        let (attach_path, path) = (object.attach_path.clone(), object.path.clone());
+        plan.objects.push(PlannedObject {
+            attach_path,
+            path,
+            name: object.name.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Plans each of the functions; their numbers and their object's are given later.
+fn plan_functions(
+    object: &MappedObject,
+    selected: &[Selected],
+    (choice, facts): (ReturnsChoice, ProcessFacts),
+) -> Result<Vec<Result<PlannedFunction, LeftOutReason>>, PlanError> {
+    let code = object.file.load_code()?;
+    let analysis = Analysis::new(&object.file, &code);
+    let on_x86 = object.file.machine() == Machine::X86_64;
+    let bodies: Vec<Body> = if on_x86 {
+        parallel::map(selected, |selected| {
+            analysis.body(&object.file.functions()[selected.function])
+        })
+    } else {
+        vec![Body::default(); selected.len()]
+    };
+    let calls_matter = on_x86 && choice == ReturnsChoice::Auto && facts.evidences.any_machinery();
+    let harmless = calls_matter.then(|| {
+        let functions = selected.iter().map(|selected| selected.function).zip(&bodies);
+        Harmless::judge(&analysis, &functions.collect::<Vec<_>>())
+    });
+    let fragments: HashSet<u64> = bodies.iter().flat_map(|body| &body.fragments).copied().collect();
+    let cases: Vec<(&Selected, &Body)> = selected.iter().zip(&bodies).collect();
+    Ok(parallel::map(&cases, |(selected, body)| {
+        let function = &object.file.functions()[selected.function];
+        if fragments.contains(&function.address) {
+            return Err(LeftOutReason::Fragment);
+        }
+        let entry = entry_site(&analysis, function, body)?;
+        let harmless = harmless
+            .as_ref()
+            .is_some_and(|harmless| harmless.has(selected.function));
+        let returns = returns::decide(
+            choice,
+            facts,
+            &Case {
+                file: &object.file,
+                function,
+                body,
+                harmless,
+            },
+        );
+        Ok(describe(object, **selected, entry, returns))
+    }))
+}
+
+fn leave_out(plan: &mut Plan, object: &MappedObject, function: usize, reason: LeftOutReason) {
+    let name = object.file.display_name(&object.file.functions()[function]);
+    plan.left_out.push(LeftOut {
+        name,
+        object: object.name.clone(),
+        reason,
+    });
+}
+
+fn reason_to_leave_out(object: &MappedObject, selected: Selected) -> Option<LeftOutReason> {
+    let function = &object.file.functions()[selected.function];
+    if selected.excluded {
+        return Some(LeftOutReason::Excluded);
+    }
+    match function.kind {
+        FunctionKind::Ifunc => return Some(LeftOutReason::Ifunc),
+        FunctionKind::Fragment => return Some(LeftOutReason::Fragment),
+        FunctionKind::Ordinary => {}
+    }
+    object
+        .file
+        .segments()
+        .code_offset(function.address)
+        .is_none()
+        .then_some(LeftOutReason::NotCode)
+}
+
+fn entry_site(analysis: &Analysis<'_>, function: &Function, body: &Body) -> Result<Site, LeftOutReason> {
+    let offset = analysis
+        .file
+        .segments()
+        .code_offset(function.address)
+        .ok_or(LeftOutReason::NotCode)?;
+    if analysis.file.machine() != Machine::X86_64 {
+        return Ok(Site {
+            offset,
+            distance: 0,
+            price: Price::SingleStepped,
+        });
+    }
+    let code_end = analysis
+        .file
+        .segments()
+        .code_end(function.address)
+        .ok_or(LeftOutReason::NotCode)?;
+    let end = if function.size == 0 {
+        code_end.min(function.address + 16)
+    } else {
+        function.end()
+    };
+    let code = analysis
+        .code
+        .bytes(function.address, end)
+        .ok_or(LeftOutReason::Undecodable)?;
+    let is_go = analysis.file.evidences().has(Evidence::Go);
+    let prologue = if is_go { Prologue::Go } else { Prologue::Ordinary };
+    let chosen = site::choose(
+        code,
+        function.address,
+        body,
+        (prologue, ArgumentRegisters::none()),
+    )?;
+    Ok(Site {
+        offset: offset + u64::from(chosen.distance),
+        distance: chosen.distance,
+        price: chosen.price,
+    })
+}
+
+fn describe(object: &MappedObject, selected: Selected, entry: Site, returns: Returns) -> PlannedFunction {
+    let function = &object.file.functions()[selected.function];
+    PlannedFunction {
+        id: FunctionId(0),
+        object: 0,
+        name: object.file.display_name(function),
+        aliases: object.file.aliases(function),
+        address: function.address,
+        entry,
+        returns,
+        focus: selected.focus,
+        named: selected.named,
+    }
+}
