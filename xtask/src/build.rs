@@ -44,6 +44,18 @@ pub(crate) fn sample() -> Outcome<PathBuf> {
     Ok(workspace::product(Profile::Release.folder(), "examples/workload"))
 }
 
+/// Builds the program that holds an empty probe, which the benchmark compares with, and returns its path.
+pub(crate) fn empty_session() -> Outcome<PathBuf> {
+    cargo_build(
+        Profile::Release,
+        &["--package", "ebpf-prof", "--example", "empty_session"],
+    )?;
+    Ok(workspace::product(
+        Profile::Release.folder(),
+        "examples/empty_session",
+    ))
+}
+
 fn cargo_build(profile: Profile, what: &[&str]) -> Outcome<()> {
     let mut cargo = workspace::cargo();
     cargo.arg("build").args(what);

@@ -4,7 +4,7 @@ use std::{
     error::Error,
     ffi::OsStr,
     fmt, io,
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 /// What every command ends in.
@@ -85,6 +85,22 @@ pub(crate) fn answer(command: &mut Command) -> Option<String> {
         .status
         .success()
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Starts a command that runs beside us, unseen.
+pub(crate) fn start(command: &mut Command, purpose: &str, next: &str) -> Outcome<Child> {
+    command.spawn().map_err(|error| {
+        let what = format!(
+            "failed to {purpose}: could not start `{}`: {error}",
+            Shown(command)
+        );
+        Failure::new(what, next)
+    })
+}
+
+/// A command as one would type it, for a report.
+pub(crate) fn shown(command: &Command) -> String {
+    Shown(command).to_string()
 }
 
 /// A command as one would type it.

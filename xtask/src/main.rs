@@ -6,6 +6,7 @@
     reason = "telling what it does is this program's job"
 )]
 
+mod bench;
 mod build;
 mod clean;
 mod docs;
@@ -35,6 +36,8 @@ enum Xtask {
     Run(run::Args),
     /// Set up, build, and run every test
     Test(test::Args),
+    /// Set up, build, and measure what the profiler costs, beside bpftrace
+    Bench(bench::Args),
     /// Check formatting, lints, file sizes, aarch64 and dependencies
     Lint(lint::Args),
     /// Regenerate the generated sections of the documents, build the API's, check links
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Xtask::Build(args) => args.run(),
         Xtask::Run(args) => args.run(),
         Xtask::Test(args) => args.run(),
+        Xtask::Bench(args) => args.run(),
         Xtask::Lint(args) => args.run(),
         Xtask::Docs(args) => args.run(),
         Xtask::Clean(args) => args.run(),

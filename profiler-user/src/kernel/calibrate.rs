@@ -1,12 +1,15 @@
 //! What a probe costs on this machine: measured on functions of our own, with a program that does nothing.
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::AttachMode;
-use super::capability::attach_empty;
+use super::capability::{self, attach_empty};
 use super::error::KernelError;
+use super::syscall::MultiTarget;
 
 /// Our own program file, as the kernel is told.
 pub(super) const OWN_PATH: &CStr = c"/proc/self/exe";
@@ -140,4 +143,39 @@ pub fn measure(mode: AttachMode) -> Result<ProbeCost, KernelError> {
             AttachMode::Multi | AttachMode::PerfEvent => None,
         },
     })
+}
+
+/// A probe whose program does nothing, in place until it is dropped.
+#[derive(Debug)]
+pub struct EmptyProbe {
+    _program: OwnedFd,
+    _link: OwnedFd,
+}
+
+/// Attaches a program that does nothing to one place of a file in a process: what any probe there costs at least.
+/// Entry and return in a session, the entry alone otherwise.
+pub fn attach_empty_to(
+    mode: AttachMode,
+    path: &Path,
+    offset: u64,
+    pid: u32,
+) -> Result<EmptyProbe, KernelError> {
+    let c_path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
+    let target = MultiTarget {
+        path: &c_path,
+        offsets: &[offset],
+        cookies: &[0],
+        pid,
+    };
+    match capability::attach_empty_to(mode, &target) {
+        Ok((program, link)) => Ok(EmptyProbe {
+            _program: program,
+            _link: link,
+        }),
+        Err(source) => Err(KernelError::Attach {
+            path: path.to_owned(),
+            probes: 1,
+            source,
+        }),
+    }
 }

@@ -95,18 +95,24 @@ pub fn try_mode(mode: AttachMode) -> Result<(), KernelError> {
 
 /// Attaches the empty program to a function of our own: entry and return in a session, the entry alone otherwise.
 pub(super) fn attach_empty(mode: AttachMode, function: &OwnFunction) -> io::Result<(OwnedFd, OwnedFd)> {
-    let program = load_empty(mode)?;
     let target = MultiTarget {
         path: calibrate::OWN_PATH,
         offsets: &[function.offset],
         cookies: &[0],
         pid: std::process::id(),
     };
+    attach_empty_to(mode, &target)
+}
+
+/// Attaches the empty program to a place of a file in a process.
+pub(super) fn attach_empty_to(mode: AttachMode, target: &MultiTarget<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let program = load_empty(mode)?;
     let link = match mode {
-        AttachMode::Session => syscall::link_multi(program.as_fd(), MultiKind::Session, &target)?,
-        AttachMode::Multi => syscall::link_multi(program.as_fd(), MultiKind::Entry, &target)?,
+        AttachMode::Session => syscall::link_multi(program.as_fd(), MultiKind::Session, target)?,
+        AttachMode::Multi => syscall::link_multi(program.as_fd(), MultiKind::Entry, target)?,
         AttachMode::PerfEvent => {
-            let event = syscall::open_uprobe(uprobe_pmu()?, target.path, function.offset, target.pid, false)?;
+            let event =
+                syscall::open_uprobe(uprobe_pmu()?, target.path, target.offsets[0], target.pid, false)?;
             syscall::link_perf_event(program.as_fd(), event.as_fd(), 0)?
         }
     };

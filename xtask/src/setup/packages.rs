@@ -60,6 +60,11 @@ pub(super) const BENCH: &[Need] = &[
         found_by: "bpftrace",
         package: "bpftrace",
     },
+    // A large program with a symbol table.
+    Need {
+        found_by: "node",
+        package: "nodejs",
+    },
 ];
 
 /// Installs the packages of those needs that are not met.

@@ -1,0 +1,156 @@
+//! The program that is measured: `xtask/bench/target.c`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::process::{Heard, Process};
+use crate::{
+    exec::{Failure, Outcome, exec},
+    workspace,
+};
+
+/// The processor that the target keeps to; whatever else runs may use the others.
+const CPU: &str = "0";
+
+/// What the target calls in its loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A function that starts with `push`.
+    Push,
+    /// One that starts with `endbr64; push`.
+    LandingPad,
+    /// malloc and free, in turn.
+    MallocFree,
+}
+
+impl Work {
+    /// As the target is told.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::LandingPad => "landing_pad",
+            Self::MallocFree => "malloc_free",
+        }
+    }
+
+    /// The functions that one turn of the loop calls once each.
+    pub(super) fn functions(self) -> &'static [&'static str] {
+        match self {
+            Self::Push => &["push_first"],
+            Self::LandingPad => &["landing_pad_first"],
+            Self::MallocFree => &["malloc", "free"],
+        }
+    }
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batches {
+    /// Turns of the loop in a batch.
+    pub(super) calls: u64,
+    pub(super) batches: u64,
+}
+
+impl Batches {
+    pub(super) fn turns(self) -> u64 {
+        self.calls * self.batches
+    }
+}
+
+/// What one turn of the loop took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// In the fastest batch, by the clock on the wall.
+    pub(super) best_ns: f64,
+    /// Over all batches, in processor time of the target's thread.
+    pub(super) cpu_ns: f64,
+}
+
+/// Compiles the target, and returns its path.
+pub(super) fn compile() -> Outcome<PathBuf> {
+    let folder = folder()?;
+    let (source, program) = (
+        workspace::root().join("xtask/bench/target.c"),
+        folder.join("target"),
+    );
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-g", "-Wall", "-Werror", "-o"])
+        .arg(&program)
+        .arg(source);
+    exec(&mut cc, "compile what is measured", "read the compiler's message")?;
+    Ok(program)
+}
+
+/// Where the benchmark keeps its files.
+pub(super) fn folder() -> Outcome<PathBuf> {
+    let folder = workspace::target().join("bench");
+    fs::create_dir_all(&folder).map_err(|error| Failure::file("create", &folder, &error))?;
+    Ok(folder)
+}
+
+/// The target, running.
+pub(super) struct Target {
+    process: Process,
+    program: PathBuf,
+    libc: PathBuf,
+}
+
+impl Target {
+    pub(super) fn start(program: &Path) -> Outcome<Self> {
+        let mut process = Process::start(Command::new(program).arg(CPU), Heard::Stdout, "start the target")?;
+        process.wait_for("ready")?;
+        let libc = mapped_libc(process.id())?;
+        Ok(Self {
+            process,
+            program: program.to_owned(),
+            libc,
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The file that the functions of some work are in.
+    pub(super) fn file(&self, work: Work) -> &Path {
+        match work {
+            Work::Push | Work::LandingPad => &self.program,
+            Work::MallocFree => &self.libc,
+        }
+    }
+
+    pub(super) fn run(&mut self, work: Work, batches: Batches) -> Outcome<Timing> {
+        let Batches {
+            calls,
+            batches: count,
+        } = batches;
+        self.process.tell(&format!("{} {calls} {count}", work.name()))?;
+        let line = self.process.hear()?;
+        let numbers: Vec<f64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
+        let &[best_ns, cpu_ns] = numbers.as_slice() else {
+            let what = format!("the target says `{line}` instead of two numbers");
+            return Err(Failure::new(what, "mend xtask/bench/target.c"));
+        };
+        Ok(Timing {
+            best_ns: best_ns / calls as f64,
+            cpu_ns: cpu_ns / batches.turns() as f64,
+        })
+    }
+}
+
+/// The C library that a process maps.
+fn mapped_libc(pid: u32) -> Outcome<PathBuf> {
+    let maps = PathBuf::from(format!("/proc/{pid}/maps"));
+    let text = fs::read_to_string(&maps).map_err(|error| Failure::file("read", &maps, &error))?;
+    let paths = text
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(5));
+    let mut libraries = paths.filter(|path| path.contains("/libc.so") || path.contains("/libc-"));
+    libraries.next().map(PathBuf::from).ok_or_else(|| {
+        let what = "the target maps no C library by the name libc.so.6";
+        Failure::new(what, "leave the rows with malloc out: `--rows`")
+    })
+}
