@@ -15,6 +15,10 @@ pub const fn bucket_count(resolution: u32) -> u32 {
 }
 
 /// The bucket of a duration. Written with shifts and comparisons only: eBPF has no instruction to count leading zeros.
+#[expect(
+    clippy::inline_always,
+    reason = "the verifier must see the constant resolution"
+)]
 #[inline(always)]
 pub const fn bucket(nanoseconds: u64, resolution: u32) -> u32 {
     if nanoseconds >= 1 << MAX_BITS {
@@ -51,6 +55,7 @@ pub fn relative_error(resolution: u32) -> f64 {
     1.0 / f64::from(1 << (resolution + 1))
 }
 
+#[expect(clippy::inline_always, reason = "a call costs more than the function")]
 #[inline(always)]
 const fn log2(value: u64) -> u32 {
     let mut value = value;

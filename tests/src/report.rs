@@ -41,7 +41,7 @@ pub struct FunctionRow {
 impl Report {
     /// Reads the summary at `path`. `None`: there is none.
     pub fn read(path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path).ok()?;
+        let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;
         let summary: Value = serde_json::from_str(&text).expect("the summary is JSON");
         let rows = summary["functions"]
             .as_array()

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::args::{Args, AttachMode};
+use super::args::Args;
 use super::config::{Action, AttachConfig, Budget, Command, OnLoss, RunConfig, StdoutUse};
 use super::{ConfigError, Stop};
+use crate::kernel::AttachMode;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS};
 use crate::ui::{SortKey, Style};
@@ -51,7 +52,7 @@ fn without_options_attach_counts_and_has_a_budget_and_run_has_none() {
     assert_eq!(session.action, Action::Profile);
     assert!(session.recording.is_none());
     assert_eq!(session.selection, super::config::SelectionConfig::default());
-    assert_eq!(session.probing.attach_mode, AttachMode::Auto);
+    assert_eq!(session.probing.attach_mode, None);
     assert_eq!(session.probing.returns, ReturnsChoice::Auto);
     assert_eq!(session.limits.max_overhead, Budget::Percent(25.0));
     assert_eq!(
@@ -88,7 +89,7 @@ fn every_option_arrives() {
     assert_eq!(session.selection.objects, ["libz.so"]);
     assert_eq!(session.selection.focus, ["d", "e"]);
     assert_eq!(session.action, Action::DryRun);
-    assert_eq!(session.probing.attach_mode, AttachMode::PerfEvent);
+    assert_eq!(session.probing.attach_mode, Some(AttachMode::PerfEvent));
     assert_eq!(session.probing.returns, ReturnsChoice::ReturnProbe);
     assert_eq!(session.limits.duration, Some(Duration::from_mins(2)));
     assert_eq!(session.limits.max_overhead, Budget::Percent(5.0));

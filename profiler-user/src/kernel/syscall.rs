@@ -166,7 +166,7 @@ pub(super) struct UprobePmu {
     pub(super) return_bit: u32,
 }
 
-/// The part of `struct perf_event_attr` (include/uapi/linux/perf_event.h, first published size) that a uprobe needs.
+/// The part of `struct perf_event_attr` (`include/uapi/linux/perf_event.h`, first published size) that a uprobe needs.
 #[repr(C)]
 #[derive(Default)]
 struct PerfEventAttr {

@@ -108,11 +108,11 @@ impl Attachments {
                 .iter()
                 .any(|function| group.functions.contains(&(function.0 as usize)))
         };
-        let touched: Vec<usize> = (0..self.groups.len())
+        let affected: Vec<usize> = (0..self.groups.len())
             .filter(|index| touches(&self.groups[*index]))
             .collect();
         let mut old = Vec::new();
-        for index in touched {
+        for index in affected {
             old.append(&mut self.replace(index, kernel, plan)?);
         }
         link::detach(old);

@@ -87,7 +87,7 @@ impl Counters {
 /// A counter of 32 bits: two lie in an element.
 fn half(kernel: &Kernel, index: usize) -> u32 {
     let pair = kernel.histograms.get(index / 2);
-    if index % 2 == 0 {
+    if index.is_multiple_of(2) {
         pair as u32
     } else {
         (pair >> 32) as u32

@@ -1,36 +1,25 @@
 //! The loop of a session: signals, timers, the target's end, and word from the reader.
 use std::io::{self, IsTerminal as _};
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use profiler_common::stats::function_flags;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::attachment::Attachments;
-use super::counters::Counters;
 use super::display::{Company, Display};
-use super::governor::{CostModel, Governor};
 use super::reader::{Notice, Reader};
-use super::setup::{self, Setup};
-use super::state::{Forks, State};
-use super::summary_json::{SummaryFile, Times};
+use super::state::State;
+use super::summary_json::SummaryFile;
 use super::{Outcome, SessionError};
-use crate::cli::config::{DisplayConfig, OnLoss, SessionConfig};
-use crate::event::FunctionNames;
-use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
-use crate::kernel::{AttachMode, calibrate, capability};
-use crate::recorder::EventPipeline;
-use crate::resolve::Threads;
+use crate::cli::config::{DisplayConfig, OnLoss};
+use crate::record::escape::escaped;
 use crate::target::command::{self, RunningCommand};
-use crate::target::process::{self, Process};
+use crate::target::process;
 
 /// How often the governor looks at the cost.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
-/// Perf-event probes from which on their detaching takes seconds.
-const MANY_PERF_EVENTS: usize = 64;
 
 /// What a session is about.
 pub(super) enum Target {
@@ -42,103 +31,28 @@ pub(super) enum Target {
 
 /// A session that has attached.
 pub(super) struct Session {
-    state: State,
-    notices: UnboundedReceiver<Notice>,
-    reader: Reader,
-    ends: Vec<OwnedFd>,
-    settings: Settings,
-    summary_file: Option<SummaryFile>,
+    /// The line that says that the probes are in place.
+    pub(super) announcement: String,
+    pub(super) state: State,
+    pub(super) notices: UnboundedReceiver<Notice>,
+    pub(super) reader: Reader,
+    pub(super) ends: Vec<OwnedFd>,
+    pub(super) settings: Settings,
+    pub(super) summary_file: Option<SummaryFile>,
 }
 
-struct Settings {
-    display: DisplayConfig,
-    duration: Option<Duration>,
-    on_loss: OnLoss,
+/// What the loop needs of what was typed.
+pub(super) struct Settings {
+    pub(super) display: DisplayConfig,
+    pub(super) duration: Option<Duration>,
+    pub(super) on_loss: OnLoss,
 }
 
 impl Session {
-    /// Plans, loads and attaches. Outputs are opened first: one that cannot be written costs the target nothing.
-    pub(super) fn start(
-        processes: &[Process],
-        config: &SessionConfig,
-        started: Instant,
-    ) -> Result<Self, SessionError> {
-        setup::check_permissions()?;
-        let recorder = config
-            .recording
-            .as_ref()
-            .map(|recording| recording.kind.open(&recording.output))
-            .transpose()?;
-        let summary_file = config.summary_json.clone().map(SummaryFile::create).transpose()?;
-        // The machine is measured while the files are read.
-        let wanted_mode = config.probing.attach_mode;
-        let measuring = std::thread::spawn(move || {
-            let mode = capability::choose_mode(wanted_mode)?;
-            calibrate::measure(mode).map(|cost| (mode, cost))
-        });
-        let setup = setup::plan(processes, config)?;
-        let measured = measuring.join().map_err(|_panic| SessionError::System {
-            what: "measure the cost of a probe",
-            source: io::Error::other("the measuring thread failed"),
-        })?;
-        let (mode, cost) = measured?;
-        let mut kernel = load(&setup, config, mode)?;
-        let (events, process_events) = (kernel.take_events()?, kernel.take_process_events()?);
-        let ends = processes
-            .iter()
-            .map(Process::end_notice)
-            .collect::<Result<_, _>>()?;
-        warn_of(&setup, mode);
-        let attaching = Instant::now();
-        let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
-        let mut times = Times {
-            attach: attaching.elapsed(),
-            ..Times::default()
-        };
-        let names = FunctionNames::from(&setup.plan);
-        let pipeline = recorder
-            .map(|recorder| EventPipeline::new(names, recorder, Threads::of_this_machine()))
-            .transpose()?;
-        let records = pipeline.is_some();
-        let (sender, notices) = unbounded_channel();
-        let reader = Reader::start(events, process_events, pipeline, sender)?;
-        let governor = Governor::new(config.limits.max_overhead, setup.plan.functions.len(), records);
-        let title = title(processes);
-        announce(&title, &setup, mode, started);
-        times.startup = started.elapsed();
-        let state = State {
-            kernel,
-            attachments,
-            setup,
-            counters: Counters::default(),
-            governor,
-            model: CostModel::new(cost),
-            notes: Vec::new(),
-            title,
-            attached: Instant::now(),
-            ended_after: None,
-            observed: Instant::now(),
-            times,
-            forks: Forks::default(),
-        };
-        let settings = Settings {
-            display: config.display,
-            duration: config.limits.duration,
-            on_loss: config.limits.on_loss,
-        };
-        Ok(Self {
-            state,
-            notices,
-            reader,
-            ends,
-            settings,
-            summary_file,
-        })
-    }
-
     /// Runs to the end, and says how it went.
     pub(super) fn run(self, target: Target) -> Result<Outcome, SessionError> {
         let Self {
+            announcement,
             mut state,
             mut notices,
             reader,
@@ -158,6 +72,8 @@ impl Session {
         })?;
         let ended = runtime.block_on(async {
             let mut events = EventLoop::new(&settings, ends, &target)?;
+            // Only now: who waits for this line may send a signal at once.
+            announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
         });
         drop(runtime);
@@ -315,58 +231,11 @@ async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
     .await
 }
 
-fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kernel, SessionError> {
-    let plan = &setup.plan;
-    let layout = CounterLayout::fit(
-        plan.functions.len() as u32,
-        possible_cpus(),
-        config.limits.map_bytes,
-    )?;
-    let records = config.recording.is_some();
-    let kernel = Kernel::load(&KernelSettings {
-        mode,
-        layout,
-        focus: !config.selection.focus.is_empty(),
-        ring_bytes: records.then_some(config.limits.ring_bytes),
-    })?;
-    for function in &plan.functions {
-        let events = if records { function_flags::EVENTS } else { 0 };
-        let focus = if function.focus { function_flags::FOCUS } else { 0 };
-        kernel.functions.set(function.id.0 as usize, events | focus);
-    }
-    Ok(kernel)
-}
-
-fn warn_of(setup: &Setup, mode: AttachMode) {
-    setup.warn();
-    let functions = setup.plan.functions.len();
-    if mode == AttachMode::PerfEvent && functions > MANY_PERF_EVENTS {
-        log::warn!(
-            "{functions} functions through perf events: attaching and detaching takes minutes, choose fewer with `--function`"
-        );
-    }
-}
-
-fn title(processes: &[Process]) -> String {
-    let names: Vec<String> = processes
-        .iter()
-        .map(|process| format!("{} ({})", process.pid, process.comm))
-        .collect();
-    let noun = if names.len() == 1 { "process" } else { "processes" };
-    format!("{noun} {}", names.join(", "))
-}
-
-/// One line that says that the probes are in place.
+/// Says that the probes are in place.
 #[expect(
     clippy::print_stderr,
     reason = "scripts wait for this line, whatever the log level"
 )]
-fn announce(title: &str, setup: &Setup, mode: AttachMode, started: Instant) {
-    eprintln!(
-        "ebpf-prof: attached {} functions in {} files of {} ({mode}) in {:.0?}",
-        setup.plan.functions.len(),
-        setup.file_count(),
-        crate::record::escape::escaped(title),
-        started.elapsed(),
-    );
+fn announce(announcement: &str) {
+    eprintln!("ebpf-prof: {}", escaped(announcement));
 }

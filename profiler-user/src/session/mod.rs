@@ -14,6 +14,7 @@ pub mod summary_json;
 
 mod display;
 mod live;
+mod start;
 mod state;
 
 use std::process::ExitStatus;
@@ -40,7 +41,7 @@ pub fn attach(config: &AttachConfig) -> Result<Outcome, SessionError> {
     if config.session.action == Action::DryRun {
         return dry_run(&processes, &config.session);
     }
-    let session = live::Session::start(&processes, &config.session, started)?;
+    let session = start::start(&processes, &config.session, started)?;
     session.run(Target::Processes)
 }
 
@@ -55,7 +56,7 @@ pub fn run(config: &RunConfig) -> Result<Outcome, SessionError> {
             if config.session.action == Action::DryRun {
                 return dry_run(std::slice::from_ref(&process), &config.session).map(Prepared::Planned);
             }
-            live::Session::start(std::slice::from_ref(&process), &config.session, started)
+            start::start(std::slice::from_ref(&process), &config.session, started)
                 .map(|session| Prepared::Attached(Box::new(session)))
         });
     match prepared {

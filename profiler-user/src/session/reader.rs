@@ -61,10 +61,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts reading. `pipeline`: what becomes of events; none = only word of processes is wanted.
+    /// Starts reading the rings of events and of processes. `pipeline`: what becomes of events; none = only word of processes is wanted.
     pub fn start(
-        events: Ring,
-        processes: Ring,
+        (events, processes): (Ring, Ring),
         pipeline: Option<EventPipeline>,
         notices: UnboundedSender<Notice>,
     ) -> Result<Self, SessionError> {

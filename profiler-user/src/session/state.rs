@@ -35,11 +35,13 @@ pub(super) struct State {
     pub(super) model: CostModel,
     pub(super) notes: Vec<String>,
     pub(super) title: String,
+    /// From the start to the last link, and the links' part of it.
+    pub(super) startup: Duration,
+    pub(super) attach_time: Duration,
     pub(super) attached: Instant,
     /// How long it was attached, at its end.
     pub(super) ended_after: Option<Duration>,
     pub(super) observed: Instant,
-    pub(super) times: Times,
     pub(super) forks: Forks,
 }
 
@@ -273,10 +275,19 @@ impl State {
         let elapsed = *self.ended_after.insert(self.attached.elapsed());
         let detaching = Instant::now();
         std::mem::take(&mut self.attachments).close();
-        self.times.detach = detaching.elapsed();
+        let times = Times {
+            elapsed,
+            startup: self.startup,
+            attach: self.attach_time,
+            detach: detaching.elapsed(),
+        };
         let totals = self.totals();
         let losses = self.losses(&totals);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
+        log::debug!(
+            "the reader used {cpu:?} of CPU time for {} records",
+            counts.records
+        );
         if counts.undecodable() > 0 {
             self.notes.push(format!(
                 "{} messages of the kernel could not be read",
@@ -287,14 +298,13 @@ impl State {
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
             file.write(&SummaryData {
-                elapsed,
+                times,
                 mode: self.kernel.mode,
                 plan: &self.setup.plan,
                 totals: &totals,
                 losses: &losses,
                 recorded: counts,
                 reader_cpu: cpu,
-                times: self.times,
                 notes: &summary.notes,
             })?;
         }

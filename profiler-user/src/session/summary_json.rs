@@ -19,10 +19,23 @@ pub struct SummaryFile {
     file: File,
 }
 
+/// How long the parts of a session took.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Attached.
+    pub elapsed: Duration,
+    /// From the start to the last link.
+    pub startup: Duration,
+    /// Making the links.
+    pub attach: Duration,
+    /// Taking them away.
+    pub detach: Duration,
+}
+
 /// What is written.
 pub struct SummaryData<'a> {
     /// How long it took.
-    pub elapsed: Duration,
+    pub times: Times,
     /// How probes were attached.
     pub mode: AttachMode,
     /// The plan.
@@ -33,23 +46,10 @@ pub struct SummaryData<'a> {
     pub losses: &'a [(LossReason, u64)],
     /// What was recorded.
     pub recorded: PipelineCounts,
-    /// CPU time of the thread that made the records.
+    /// CPU time of the thread that recorded it.
     pub reader_cpu: Duration,
-    /// What the session itself took.
-    pub times: Times,
     /// What else must be said.
     pub notes: &'a [String],
-}
-
-/// What a session itself took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// From the start until every probe was in place: reading files, planning and loading included.
-    pub startup: Duration,
-    /// Of that, making the links.
-    pub attach: Duration,
-    /// Closing the links.
-    pub detach: Duration,
 }
 
 impl SummaryFile {
@@ -75,14 +75,13 @@ impl SummaryFile {
 
 fn document(data: &SummaryData<'_>) -> Value {
     let SummaryData {
-        elapsed,
+        times,
         mode,
         plan,
         totals,
         losses,
         recorded,
         reader_cpu,
-        times,
         notes,
     } = data;
     let functions: Vec<Value> = plan
@@ -96,7 +95,7 @@ fn document(data: &SummaryData<'_>) -> Value {
         .map(|(reason, count)| (reason.key().to_owned(), json!(count)))
         .collect();
     json!({
-        "elapsed_ns": nanoseconds(*elapsed),
+        "elapsed_ns": nanoseconds(times.elapsed),
         "startup_ns": nanoseconds(times.startup),
         "attach_ns": nanoseconds(times.attach),
         "detach_ns": nanoseconds(times.detach),

@@ -1,6 +1,8 @@
 //! The ends of a session: each flushes, reports, detaches, and has an exit status that means something.
+use std::process::Command;
 use std::time::Instant;
 
+use tempfile::TempDir;
 use tests::kernel::{AttachMode, for_each_attach_mode, with_kernel};
 use tests::process::send_signal;
 use tests::profiler::{Ended, Profiler};
@@ -11,7 +13,7 @@ const WORK: [&str; 2] = ["--function", "work"];
 
 /// A program that has done its first half: 1000 calls of `work`.
 fn half_done(attach: impl FnOnce(&Target) -> Profiler) -> (Target, Profiler) {
-    let mut target = Target::start(&Program::new("steps.c").flags(&["-O2"]).build(), &[]);
+    let mut target = steps();
     let profiler = attach(&target);
     target.go();
     let _ = target.wait_for_line("first");
@@ -70,14 +72,24 @@ fn a_session_with_a_duration_ends_by_itself() {
     });
 }
 
-/// Check that a full disk ends the session with a failure that names the file, and the program goes on.
+/// Check that a disk that is full from the start is a failure that names the file, before anything is attached.
 #[test]
 fn a_full_disk_is_a_failure_that_names_the_file() {
-    for_each_attach_mode(|mode| {
-        let options = [&WORK[..], &["--recording", "csv", "-o", "/dev/full"]].concat();
-        let (target, profiler) = half_done(|target| Profiler::attach(target, mode, &options));
-        send_signal(profiler.pid(), libc::SIGINT);
-        let ended = profiler.wait();
+    with_kernel(|mode| {
+        let target = steps();
+        let pid = target.pid().to_string();
+        let fixed = [
+            "attach",
+            "-p",
+            &pid,
+            "--attach-mode",
+            mode.name(),
+            "--recording",
+            "csv",
+            "-o",
+            "/dev/full",
+        ];
+        let ended = Profiler::start(&fixed).wait();
         assert_eq!(ended.status, 1, "{}", ended.stderr);
         assert!(
             ended.stderr.lines().any(|line| line.contains("/dev/full")),
@@ -88,28 +100,69 @@ fn a_full_disk_is_a_failure_that_names_the_file() {
     });
 }
 
-/// Check that a full disk ends the session by itself: nobody has to press Ctrl-C to learn of it.
+/// Check that a disk that fills up ends the session by itself, with what was seen, and the program goes on.
 #[test]
-fn a_full_disk_ends_the_session_by_itself() {
+fn a_disk_that_fills_up_ends_the_session_by_itself() {
     let program = Program::new("threads.c")
         .flags(&["-O0", "-fcf-protection=full"])
         .build();
-    with_kernel(|mode| {
+    for_each_attach_mode(|mode| {
+        let disk = SmallDisk::mount();
+        let file = disk.folder.path().join("records.csv").display().to_string();
         let target = Target::start(&program, &["2", "50000"]);
-        let options = ["--function", "worker", "--recording", "csv", "-o", "/dev/full"];
+        let options = ["--function", "worker", "--recording", "csv", "-o", &file];
         let profiler = Profiler::attach(&target, mode, &options);
-        let outcome = target.finish().expect_status(0);
-        assert_eq!(outcome.truth_of("worker"), 100_000);
-        assert_eq!(profiler.wait().status, 1);
+        assert_eq!(target.finish().expect_status(0).truth_of("worker"), 100_000);
+        let ended = profiler.wait();
+        assert_eq!(ended.status, 1, "{}", ended.stderr);
+        assert!(ended.stderr.contains(&file), "{}", ended.stderr);
+        assert!(
+            ended.report.is_some_and(|report| report.row("worker").calls > 0),
+            "{}",
+            ended.stderr
+        );
     });
+}
+
+/// A file system of 64 KiB. Unmounted when dropped.
+struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut mount = Command::new("mount");
+        let mounted = mount
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder.path())
+            .status();
+        assert!(
+            mounted.expect("`mount` can be started").success(),
+            "root can mount a file system"
+        );
+        Self { folder }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What fails here leaves an empty file system behind, and the test has its result.
+        drop(
+            Command::new("umount")
+                .arg("--lazy")
+                .arg(self.folder.path())
+                .status(),
+        );
+    }
 }
 
 /// Check that a reader that closes the pipe ends the session as a success: it has what it wanted.
 #[test]
 fn a_reader_that_closes_the_pipe_ends_the_session_as_a_success() {
     for_each_attach_mode(|mode| {
-        let mut target = Target::start(&Program::new("steps.c").flags(&["-O2"]).build(), &[]);
-        let arguments = attach_to_stdout(&target, mode);
+        let mut target = steps();
+        let arguments = attach_to_stdout(&target, mode, "work");
         let (reader, writer) = std::io::pipe().expect("a pipe can be made");
         let profiler = Profiler::start_writing_to(writer.into(), &arguments);
         profiler.wait_until_attached();
@@ -128,7 +181,7 @@ fn a_reader_that_closes_the_pipe_ends_the_session_as_a_success() {
 fn records_on_standard_output_are_alone_there() {
     for_each_attach_mode(|mode| {
         let target = Target::start(&Program::new("recursion.c").flags(&["-O2"]).build(), &[]);
-        let fixed = attach_to_stdout(&target, mode);
+        let fixed = attach_to_stdout(&target, mode, "gcd");
         let profiler = Profiler::start(&fixed);
         profiler.wait_until_attached();
         let _ = target.finish().expect_status(0);
@@ -158,7 +211,7 @@ fn records_on_standard_output_are_alone_there() {
 #[test]
 fn an_output_that_cannot_be_made_is_an_error_that_names_it() {
     with_kernel(|mode| {
-        let target = Target::start(&Program::new("steps.c").flags(&["-O2"]).build(), &[]);
+        let target = steps();
         let pid = target.pid().to_string();
         let path = "/nonexistent-folder/records.csv";
         let arguments = [
@@ -179,8 +232,8 @@ fn an_output_that_cannot_be_made_is_an_error_that_names_it() {
     });
 }
 
-/// The arguments that record `work` and `gcd` as CSV on standard output.
-fn attach_to_stdout(target: &Target, mode: AttachMode) -> Vec<String> {
+/// The arguments that record `function` as CSV on standard output.
+fn attach_to_stdout(target: &Target, mode: AttachMode, function: &str) -> Vec<String> {
     let pid = target.pid().to_string();
     let fixed = [
         "attach",
@@ -191,17 +244,10 @@ fn attach_to_stdout(target: &Target, mode: AttachMode) -> Vec<String> {
         "--max-overhead",
         "off",
     ];
-    let output = [
-        "--object",
-        "*-plain-*",
-        "--function",
-        "work",
-        "--function",
-        "gcd",
-        "--recording",
-        "csv",
-        "-o",
-        "-",
-    ];
+    let output = ["--function", function, "--recording", "csv", "-o", "-"];
     fixed.iter().chain(&output).map(ToString::to_string).collect()
+}
+
+fn steps() -> Target {
+    Target::start(&Program::new("steps.c").flags(&["-O2"]).build(), &[])
 }
