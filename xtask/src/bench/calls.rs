@@ -78,6 +78,8 @@ const WARM_UP: Batches = Batches {
     calls: 100,
     batches: 20,
 };
+/// The sides of a run, visit by visit: 0 = ours.
+pub(super) const ORDER: [usize; 8] = [0, 1, 1, 0, 0, 1, 1, 0];
 /// Without any probe.
 const UNPROBED: Batches = Batches {
     calls: 20_000,
@@ -85,24 +87,26 @@ const UNPROBED: Batches = Batches {
 };
 
 impl Comparison {
-    /// Measures both in turn, each twice in a run: ours, theirs, theirs, ours. The faster visit counts, and a change of
-    /// the processor's clock during the run meets both.
+    /// Measures both in turn, and each several times in a run, in mirrored order: ours, theirs, theirs, ours. The fastest
+    /// visit counts: a busy neighbour slows the processor for longer than a visit takes.
     pub(super) fn measure(&self, tools: &Tools, target: &mut Target, runs: usize) -> Outcome<Measured> {
         let (mut unprobed, mut ours, mut theirs) =
             (Samples::default(), Samples::default(), Samples::default());
         let mut lost = 0;
-        let mut commands = (String::new(), String::new());
+        let mut commands = [String::new(), String::new()];
         for _ in 0..runs {
-            let bare = target.run(self.work, UNPROBED)?.best_ns;
-            let mut visit = |tool| visit(tools, target, self.work, tool);
-            let our_first = visit(self.ours)?;
-            let their_visit = visit(self.theirs)?.and(&visit(self.theirs)?);
-            let our_visit = our_first.and(&visit(self.ours)?);
+            let bare = target.run(self.work, UNPROBED)?.wall_ns;
+            let mut best = [f64::INFINITY; 2];
+            for side in ORDER {
+                let tool = [self.ours, self.theirs][side];
+                let visit = visit(tools, target, self.work, tool)?;
+                best[side] = best[side].min(visit.best_ns - bare);
+                lost += visit.lost;
+                commands[side] = visit.command;
+            }
             unprobed.push(bare);
-            ours.push(our_visit.best_ns - bare);
-            theirs.push(their_visit.best_ns - bare);
-            lost += our_visit.lost + their_visit.lost;
-            commands = (our_visit.command, their_visit.command);
+            ours.push(best[0]);
+            theirs.push(best[1]);
         }
         let side = |name: &str, samples, command| Side {
             name: name.to_owned(),
@@ -110,12 +114,13 @@ impl Comparison {
             samples,
             command,
         };
+        let [our_command, their_command] = commands;
         Ok(Measured {
             row: self.row,
             figure: ours.ratios(&theirs).median(),
             sides: vec![
-                side("ours", ours, commands.0),
-                side(self.theirs.name(), theirs, commands.1),
+                side("ours", ours, our_command),
+                side(self.theirs.name(), theirs, their_command),
                 side("unprobed", unprobed, String::new()),
             ],
             lost,
@@ -131,23 +136,12 @@ struct Visit {
     command: String,
 }
 
-impl Visit {
-    /// Two visits of one side.
-    fn and(self, other: &Self) -> Self {
-        Self {
-            best_ns: self.best_ns.min(other.best_ns),
-            lost: self.lost + other.lost,
-            command: self.command,
-        }
-    }
-}
-
 /// Attaches, measures, detaches, and sees to it that every call was counted.
 fn visit(tools: &Tools, target: &mut Target, work: Work, tool: Tool) -> Outcome<Visit> {
     let attached = tools.attach(tool, target, work)?;
     let first = target.run(work, WARM_UP)?;
     let batches = Batches {
-        calls: (BATCH_NS / first.best_ns).clamp(20.0, 20_000.0) as u64,
+        calls: (BATCH_NS / first.wall_ns).clamp(20.0, 20_000.0) as u64,
         batches: BATCHES,
     };
     let timing = target.run(work, batches)?;
@@ -155,7 +149,7 @@ fn visit(tools: &Tools, target: &mut Target, work: Work, tool: Tool) -> Outcome<
     let turns = WARM_UP.turns() + batches.turns();
     check_count(&report, turns * work.functions().len() as u64)?;
     Ok(Visit {
-        best_ns: timing.best_ns,
+        best_ns: timing.wall_ns,
         lost: report.lost,
         command: report.command,
     })

@@ -7,6 +7,14 @@ use serde_json::{Value, json};
 pub(super) struct Samples(Vec<f64>);
 
 impl Samples {
+    pub(super) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn push(&mut self, sample: f64) {
         self.0.push(sample);
     }

@@ -63,12 +63,12 @@ impl Batches {
     }
 }
 
-/// What one turn of the loop took.
+/// What one turn of the loop took in the best batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timing {
-    /// In the fastest batch, by the clock on the wall.
-    pub(super) best_ns: f64,
-    /// Over all batches, in processor time of the target's thread.
+    /// By the clock on the wall.
+    pub(super) wall_ns: f64,
+    /// In processor time of the target's thread.
     pub(super) cpu_ns: f64,
 }
 
@@ -134,13 +134,13 @@ impl Target {
         self.process.tell(&format!("{} {calls} {count}", work.name()))?;
         let line = self.process.hear()?;
         let numbers: Vec<f64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-        let &[best_ns, cpu_ns] = numbers.as_slice() else {
+        let &[wall_ns, cpu_ns] = numbers.as_slice() else {
             let what = format!("the target says `{line}` instead of two numbers");
             return Err(Failure::new(what, "mend xtask/bench/target.c"));
         };
         Ok(Timing {
-            best_ns: best_ns / calls as f64,
-            cpu_ns: cpu_ns / batches.turns() as f64,
+            wall_ns: wall_ns / calls as f64,
+            cpu_ns: cpu_ns / calls as f64,
         })
     }
 }
