@@ -7,7 +7,7 @@ use ebpf_prof::cli::config::{Command, ReplayConfig};
 use ebpf_prof::cli::{self, Stop};
 use ebpf_prof::event::EventFileReader;
 use ebpf_prof::session::{self, SessionError};
-use ebpf_prof::{doctor, recorder};
+use ebpf_prof::{describe, doctor, recorder};
 
 /// The command line was wrong.
 const USAGE: u8 = 2;
@@ -43,6 +43,10 @@ fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
         Command::Run(config) => Ok(session::run(config)?.exit_status()),
         Command::Doctor => Ok(doctor::report(&mut std::io::stdout())?),
         Command::Replay(config) => replay(config).map(|()| 0),
+        Command::Describe(table) => {
+            std::io::stdout().write_all(describe::text(*table).as_bytes())?;
+            Ok(0)
+        }
     }
 }
 
@@ -77,7 +81,7 @@ fn log_level(command: &Command) -> log::LevelFilter {
     match command {
         Command::Attach(config) => config.session.display.log_level,
         Command::Run(config) => config.session.display.log_level,
-        Command::Doctor | Command::Replay(_) => log::LevelFilter::Warn,
+        Command::Doctor | Command::Replay(_) | Command::Describe(_) => log::LevelFilter::Warn,
     }
 }
 
