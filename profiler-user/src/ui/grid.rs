@@ -2,6 +2,9 @@
 use std::fmt::Write as _;
 
 const GAP: usize = 2;
+/// Where nothing limits the width, a column of names is not made wider than this: longer names stick out. One C++ name of
+/// tens of thousands of characters would else pad every line to its length.
+const WIDEST_NAMES: usize = 100;
 
 /// How a column behaves.
 #[derive(Clone, Debug)]
@@ -37,15 +40,15 @@ pub(super) fn lines(columns: &[GridColumn], rows: &[Vec<String>], width: Option<
         })
         .collect();
     let widths = width.map_or_else(
-        || natural.iter().copied().map(Some).collect(),
+        || unlimited(columns, &natural),
         |limit| fit(columns, &natural, limit),
     );
     let header: Vec<String> = columns.iter().map(|column| column.header.clone()).collect();
     std::iter::once(&header)
         .chain(rows)
         .map(|row| {
-            let line = line(columns, row, &widths);
-            width.map_or(line.clone(), |limit| shortened_at_end(&line, limit))
+            let line = line(columns, row, &widths, width.is_some());
+            width.map_or_else(|| line.clone(), |limit| shortened_at_end(&line, limit))
         })
         .collect()
 }
@@ -76,6 +79,14 @@ fn length(text: &str) -> usize {
     } else {
         text.chars().count()
     }
+}
+
+fn unlimited(columns: &[GridColumn], natural: &[usize]) -> Vec<Option<usize>> {
+    let width = |(column, natural): (&GridColumn, &usize)| match column.shape {
+        Shape::Name(_) => *natural.min(&WIDEST_NAMES),
+        Shape::Word | Shape::Number => *natural,
+    };
+    columns.iter().zip(natural).map(width).map(Some).collect()
 }
 
 /// The width of each column; none = it is left out.
@@ -110,7 +121,7 @@ fn total(widths: &[Option<usize>]) -> usize {
     shown.clone().sum::<usize>() + GAP * shown.count().saturating_sub(1)
 }
 
-fn line(columns: &[GridColumn], row: &[String], widths: &[Option<usize>]) -> String {
+fn line(columns: &[GridColumn], row: &[String], widths: &[Option<usize>], shorten: bool) -> String {
     let mut line = String::new();
     for ((column, cell), width) in columns.iter().zip(row).zip(widths) {
         let Some(width) = *width else { continue };
@@ -119,8 +130,8 @@ fn line(columns: &[GridColumn], row: &[String], widths: &[Option<usize>]) -> Str
         }
         // Writing to a string cannot fail.
         let _ = match column.shape {
-            Shape::Name(_) => write!(line, "{:<width$}", shortened(cell, width)),
-            Shape::Word => write!(line, "{cell:<width$}"),
+            Shape::Name(_) if shorten => write!(line, "{:<width$}", shortened(cell, width)),
+            Shape::Name(_) | Shape::Word => write!(line, "{cell:<width$}"),
             Shape::Number => write!(line, "{cell:>width$}"),
         };
     }
@@ -162,6 +173,15 @@ name                  file         n  max
 a_long_function_name  libfile.so  12    3
 größe                 x            4   56";
         assert_eq!(lines(&columns(), &rows(), None).join("\n"), expected);
+    }
+
+    #[test]
+    fn one_endless_name_does_not_widen_every_line() {
+        let mut rows = rows();
+        rows[0][0] = "x".repeat(10_000);
+        let lines = lines(&columns(), &rows, None);
+        assert!(lines[1].contains(&rows[0][0]), "shown in full");
+        assert!(lines[2].len() < 200, "{}", lines[2]);
     }
 
     #[test]

@@ -153,8 +153,10 @@ impl Memory {
                 side("idle", idle),
                 side("peak", peak),
             ],
-            lost,
-            notes: Vec::new(),
+            lost: 0,
+            notes: vec![format!(
+                "{lost} calls or returns were not paired while the target worked"
+            )],
         }
     }
 }

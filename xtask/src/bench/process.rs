@@ -11,7 +11,7 @@ use std::{
 use crate::exec::{Failure, Outcome, answer, shown, start};
 
 /// How long a program may take to say what it is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const TOO_SLOW: &str = "repeat the command when the machine has less to do";
 
 /// A program that was started, with its output read as it comes. Dropping it kills it.

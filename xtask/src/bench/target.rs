@@ -15,6 +15,9 @@ use crate::{
 /// The processor that the target keeps to; whatever else runs may use the others.
 const CPU: &str = "0";
 
+/// The C library's name, on which its users rely.
+pub(super) const LIBC: &str = "libc.so.6";
+
 /// What the target calls in its loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Work {
@@ -100,9 +103,10 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn start(program: &Path) -> Outcome<Self> {
-        let mut process = Process::start(Command::new(program).arg(CPU), Heard::Stdout, "start the target")?;
-        process.wait_for("ready")?;
-        let libc = mapped_libc(process.id())?;
+        let libc = own_libc(program)?;
+        let mut command = Command::new(program);
+        command.arg(CPU).env("LD_LIBRARY_PATH", libc.with_file_name(""));
+        let process = start(&mut command)?;
         Ok(Self {
             process,
             program: program.to_owned(),
@@ -141,6 +145,23 @@ impl Target {
     }
 }
 
+fn start(command: &mut Command) -> Outcome<Process> {
+    let mut process = Process::start(command, Heard::Stdout, "start the target")?;
+    process.wait_for("ready")?;
+    Ok(process)
+}
+
+/// A copy of the C library for the target alone. bpftrace 0.17 probes a library in every process that maps it, whatever
+/// `-p` says: that would slow the whole machine down, and count calls that are not the target's.
+fn own_libc(program: &Path) -> Outcome<PathBuf> {
+    let library = mapped_libc(start(&mut Command::new(program))?.id())?;
+    let folder = folder()?.join("lib");
+    fs::create_dir_all(&folder).map_err(|error| Failure::file("create", &folder, &error))?;
+    let copy = folder.join(LIBC);
+    fs::copy(&library, &copy).map_err(|error| Failure::file("copy", &library, &error))?;
+    Ok(copy)
+}
+
 /// The C library that a process maps.
 fn mapped_libc(pid: u32) -> Outcome<PathBuf> {
     let maps = PathBuf::from(format!("/proc/{pid}/maps"));
@@ -148,9 +169,9 @@ fn mapped_libc(pid: u32) -> Outcome<PathBuf> {
     let paths = text
         .lines()
         .filter_map(|line| line.split_ascii_whitespace().nth(5));
-    let mut libraries = paths.filter(|path| path.contains("/libc.so") || path.contains("/libc-"));
-    libraries.next().map(PathBuf::from).ok_or_else(|| {
-        let what = "the target maps no C library by the name libc.so.6";
+    let mut libraries = paths.map(PathBuf::from).filter(|path| path.ends_with(LIBC));
+    libraries.next().ok_or_else(|| {
+        let what = format!("the target maps no C library by the name {LIBC}");
         Failure::new(what, "leave the rows with malloc out: `--rows`")
     })
 }

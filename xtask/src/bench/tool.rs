@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     process::{Heard, Process},
-    target::{Target, Work},
+    target::{LIBC, Target, Work},
 };
 use crate::exec::{Failure, Outcome};
 
@@ -163,7 +163,7 @@ impl Attached {
 fn pattern(work: Work, function: &str) -> String {
     match work {
         Work::Push | Work::LandingPad => function.to_owned(),
-        Work::MallocFree => format!("libc.so.6:{function}"),
+        Work::MallocFree => format!("{LIBC}:{function}"),
     }
 }
 
