@@ -50,7 +50,6 @@ impl Table {
     }
 
     /// The table of this name; the command line lets no other name through.
-    ///
     pub fn by_name(name: &str) -> Self {
         Self::ALL
             .into_iter()
