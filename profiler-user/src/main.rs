@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     start_log(log_level(&command));
     match execute(&command) {
         Ok(status) => ExitCode::from(status),
+        Err(error) if reader_has_gone(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.downcast_ref().is_some_and(SessionError::is_usage);
             fail(
@@ -35,6 +36,12 @@ fn main() -> ExitCode {
             )
         }
     }
+}
+
+/// A closed pipe is the reader's wish, and no failure.
+fn reader_has_gone(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
