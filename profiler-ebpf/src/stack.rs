@@ -46,6 +46,9 @@ pub(crate) struct ThreadState {
     len: u32,
     /// Open focus windows.
     focus: u32,
+    /// Calls open beyond a full stack, which have no frames.
+    beyond: u32,
+    reserved: u32,
     frames: [Frame; MAX_DEPTH as usize],
 }
 
@@ -111,6 +114,29 @@ impl Stack {
     }
 
     #[inline(always)]
+    fn beyond(self) -> u32 {
+        // SAFETY: as in `len`.
+        unsafe { (*self.0.as_ptr()).beyond }
+    }
+
+    #[inline(always)]
+    fn set_beyond(self, beyond: u32) {
+        // SAFETY: as in `len`.
+        unsafe { (*self.0.as_ptr()).beyond = beyond }
+    }
+
+    /// Whether a return without a frame is that of a call beyond the full stack.
+    #[inline(always)]
+    pub(crate) fn closes_beyond(self) -> bool {
+        let beyond = self.beyond();
+        if beyond == 0 {
+            return false;
+        }
+        self.set_beyond(beyond - 1);
+        true
+    }
+
+    #[inline(always)]
     fn frame(self, index: u32) -> *mut Frame {
         // SAFETY: the slot is within the array.
         unsafe {
@@ -125,6 +151,7 @@ impl Stack {
     pub(crate) fn push(self, frame: Frame) -> bool {
         let len = self.len();
         if len >= MAX_DEPTH {
+            self.set_beyond(self.beyond() + 1);
             return false;
         }
         // SAFETY: the frame is within the array.
@@ -166,6 +193,8 @@ impl Stack {
             }
         }
         self.pop(top);
+        // What was open beyond it has been left.
+        self.set_beyond(0);
         Some((top, self.len()))
     }
 

@@ -40,6 +40,8 @@ pub fn report(out: &mut impl Write) -> io::Result<u8> {
     let mut findings = vec![kernel_version()];
     findings.extend(permissions());
     findings.push(type_information());
+    let open = capability::check_lockdown().map(|()| "does not stand in the way".to_owned());
+    findings.push(finding("lockdown", open, State::Bad));
     let permitted = findings.iter().all(|finding| finding.state != State::Bad);
     let mode = permitted.then(|| modes(&mut findings)).flatten();
     if let Some(mode) = mode {

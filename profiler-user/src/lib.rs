@@ -4,6 +4,7 @@
 //! record`.
 pub mod aggregate;
 pub mod cli;
+pub mod describe;
 pub mod doctor;
 pub mod event;
 pub mod kernel;

@@ -7,7 +7,7 @@ use ebpf_prof::cli::config::{Command, ReplayConfig};
 use ebpf_prof::cli::{self, Stop};
 use ebpf_prof::event::EventFileReader;
 use ebpf_prof::session::{self, SessionError};
-use ebpf_prof::{doctor, recorder};
+use ebpf_prof::{describe, doctor, recorder};
 
 /// The command line was wrong.
 const USAGE: u8 = 2;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     start_log(log_level(&command));
     match execute(&command) {
         Ok(status) => ExitCode::from(status),
+        Err(error) if reader_has_gone(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let usage = error.downcast_ref().is_some_and(SessionError::is_usage);
             fail(
@@ -37,12 +38,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// A closed pipe is the reader's wish, and no failure.
+fn reader_has_gone(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
     match command {
         Command::Attach(config) => Ok(session::attach(config)?.exit_status()),
         Command::Run(config) => Ok(session::run(config)?.exit_status()),
         Command::Doctor => Ok(doctor::report(&mut std::io::stdout())?),
         Command::Replay(config) => replay(config).map(|()| 0),
+        Command::Describe(table) => {
+            std::io::stdout().write_all(describe::text(*table).as_bytes())?;
+            Ok(0)
+        }
     }
 }
 
@@ -77,7 +88,7 @@ fn log_level(command: &Command) -> log::LevelFilter {
     match command {
         Command::Attach(config) => config.session.display.log_level,
         Command::Run(config) => config.session.display.log_level,
-        Command::Doctor | Command::Replay(_) => log::LevelFilter::Warn,
+        Command::Doctor | Command::Replay(_) | Command::Describe(_) => log::LevelFilter::Warn,
     }
 }
 

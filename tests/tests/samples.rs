@@ -36,6 +36,7 @@ fn sample_programs_in_c_print_the_same_every_time() {
         ("focus.c", &[], 0),
         ("execs.c", &[], 14),
         ("vectors.c", &[], 0),
+        ("shared.c", &[], 0),
     ] {
         for flags in [["-O0", "-fcf-protection=full"], ["-O2", "-fcf-protection=none"]] {
             assert_deterministic(

@@ -147,8 +147,11 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
 fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     let end_ns = now();
     let function = cookie.function.0;
-    let Some((stack, frame, depth)) = close(sp, function) else {
-        if maps::focus() == 0 && filter::is_current(flags, cookie) {
+    let stack = Stack::current();
+    let closed = stack.and_then(|stack| stack.close(sp, function).map(|closed| (stack, closed)));
+    let Some((stack, (frame, depth))) = closed else {
+        let known = maps::focus() != 0 || stack.is_some_and(Stack::closes_beyond);
+        if !known && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
             log::return_without_entry(ctx, function, sp);
         }
@@ -160,11 +163,4 @@ fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     if flags & function_flags::EVENTS != 0 {
         emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
     }
-}
-
-#[inline(always)]
-fn close(sp: u64, function: u32) -> Option<(Stack, Frame, u32)> {
-    let stack = Stack::current()?;
-    let (frame, depth) = stack.close(sp, function)?;
-    Some((stack, frame, depth))
 }

@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
 use super::parse::{self, Budget};
+use crate::describe::Table;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{RECORDERS, RecorderKind};
 use crate::ui::SortKey;
@@ -58,6 +59,9 @@ pub enum CommandArgs {
     /// Turn recorded events into records
     #[command(hide = true)]
     Replay(ReplayArgs),
+    /// Print a table of the documentation
+    #[command(hide = true)]
+    Describe(DescribeArgs),
 }
 
 /// `attach`.
@@ -94,6 +98,14 @@ pub struct ReplayArgs {
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// `describe`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DescribeArgs {
+    /// Which table
+    #[arg(value_parser = PossibleValuesParser::new(Table::ALL.map(Table::name)).map(|name| Table::by_name(&name)))]
+    pub table: Option<Table>,
 }
 
 const TARGETING: &str = "Targeting";

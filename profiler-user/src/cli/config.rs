@@ -11,6 +11,7 @@ use super::args::{
 };
 use super::error::ConfigError;
 pub use super::parse::Budget;
+use crate::describe::Table;
 use crate::kernel::AttachMode;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS, RecorderKind};
@@ -34,6 +35,8 @@ pub enum Command {
     Doctor,
     /// Turn recorded events into records.
     Replay(ReplayConfig),
+    /// Print a table of the documentation; none = the names of all.
+    Describe(Option<Table>),
 }
 
 /// `attach`.
@@ -185,6 +188,7 @@ impl TryFrom<Args> for Command {
             CommandArgs::Run(run) => run.try_into().map(Self::Run),
             CommandArgs::Doctor => Ok(Self::Doctor),
             CommandArgs::Replay(replay) => replay.try_into().map(Self::Replay),
+            CommandArgs::Describe(describe) => Ok(Self::Describe(describe.table)),
         }
     }
 }

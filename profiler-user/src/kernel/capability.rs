@@ -121,11 +121,30 @@ pub(super) fn attach_empty_to(mode: AttachMode, target: &MultiTarget<'_>) -> io:
 
 /// The best mode of this kernel, or the one that was asked for.
 pub fn choose_mode(wanted: Option<AttachMode>) -> Result<AttachMode, KernelError> {
+    check_lockdown()?;
     if let Some(mode) = wanted {
         return try_mode(mode).map(|()| mode);
     }
     let mode = AttachMode::ALL.into_iter().find(|mode| try_mode(*mode).is_ok());
     mode.ok_or(KernelError::Unsupported)
+}
+
+/// An error where the kernel's lockdown forbids what the programs do: `confidentiality` forbids `bpf_probe_read_kernel`
+/// (`LOCKDOWN_BPF_READ_KERNEL`, security/security.c).
+pub fn check_lockdown() -> Result<(), KernelError> {
+    let text = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    match lockdown_level(&text) {
+        Some("confidentiality") => Err(KernelError::LockedDown {
+            level: "confidentiality".to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The level in force: `none [integrity] confidentiality`.
+fn lockdown_level(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once('[')?;
+    rest.split_once(']').map(|(level, _)| level)
 }
 
 /// Whether the kernel has CVE-2025-21834: the `uretprobe` system call under seccomp. 6.11–6.12.13 and 6.13–6.13.2.
@@ -148,4 +167,19 @@ pub fn is_new_enough() -> bool {
 /// Whether the helper `bpf_loop` is there (5.17).
 pub fn has_loop() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lockdown_level;
+
+    #[test]
+    fn the_level_of_the_lockdown_is_the_one_in_brackets() {
+        assert_eq!(
+            lockdown_level("none integrity [confidentiality]\n"),
+            Some("confidentiality")
+        );
+        assert_eq!(lockdown_level("[none] integrity confidentiality\n"), Some("none"));
+        assert_eq!(lockdown_level(""), None);
+    }
 }

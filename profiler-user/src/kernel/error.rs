@@ -18,6 +18,14 @@ pub enum KernelError {
     /// The kernel is too old for any way of attaching.
     #[error("this kernel cannot attach probes: the oldest way needs {} (see `ebpf-prof doctor`)", AttachMode::PerfEvent.since())]
     Unsupported,
+    /// The kernel is locked down.
+    #[error(
+        "this kernel is locked down (`{level}`), which forbids programs to read memory: boot with `lockdown=integrity` or none"
+    )]
+    LockedDown {
+        /// The level in `/sys/kernel/security/lockdown`.
+        level: String,
+    },
     /// The mode that was asked for is not there.
     #[error("this kernel has no `{mode}` probes, they came with {}: leave `--attach-mode` out to use the best there is", .mode.since())]
     ModeUnsupported {

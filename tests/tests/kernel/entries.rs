@@ -84,6 +84,28 @@ fn entries_alone_count_every_call_and_time_none() {
     });
 }
 
+/// Check that a function counts its own calls, and not those of another one that jumps into it behind its entry.
+#[test]
+fn a_jump_into_another_function_is_not_a_call_of_it() {
+    let program = Program::new("shared.c").flags(&["-O2"]).build();
+    for_each_attach_mode(|mode| {
+        for returns in ["auto", "none"] {
+            let options = [
+                "--function",
+                "shared",
+                "--function",
+                "borrower",
+                "--returns",
+                returns,
+            ];
+            let (outcome, report) = observe(&program, &[], mode, &options);
+            for (name, calls) in outcome.truth() {
+                assert_eq!(report.row(&name).calls, calls, "{returns}: {name}");
+            }
+        }
+    });
+}
+
 /// Check that a function that ends by a jump to another one counts as left, and the other one as entered.
 #[test]
 fn tail_calls_count_for_both_functions() {

@@ -7,14 +7,11 @@ use tests::program::Program;
 use tests::report::Report;
 use tests::target::Target;
 
-/// Calls of each function that was called.
-fn calls(report: &Report) -> BTreeMap<(String, String), Vec<u64>> {
+/// Calls of each function: several where functions share a name.
+fn calls(report: &Report) -> BTreeMap<String, Vec<u64>> {
     let mut calls: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for row in report.functions.iter().filter(|row| row.calls > 0) {
-        calls
-            .entry((row.object.clone(), row.function.clone()))
-            .or_default()
-            .push(row.calls);
+    for row in &report.functions {
+        calls.entry(row.function.clone()).or_default().push(row.calls);
     }
     for same_name in calls.values_mut() {
         same_name.sort_unstable();
@@ -32,21 +29,22 @@ fn assert_equal_counts(object: &str, mode: AttachMode, at_least: usize) {
     let outcome = target.finish().expect_status(0);
     assert_eq!(outcome.stdout.lines().last(), Some("done"));
     let (entries, planned) = (entries.report(), planned.report());
-    assert_eq!(
-        entries.functions.len(),
-        planned.functions.len(),
-        "both probe the same functions"
-    );
     let (entries, planned) = (calls(&entries), calls(&planned));
+    let called = entries.values().flatten().filter(|calls| **calls > 0).count();
     assert!(
-        entries.len() >= at_least,
-        "only {} functions of {object} were called",
-        entries.len()
+        called >= at_least,
+        "only {called} functions of {object} were called"
     );
-    let names = entries.keys().chain(planned.keys());
-    let different: BTreeMap<_, _> = names
-        .filter(|name| entries.get(*name) != planned.get(*name))
-        .map(|name| (name, (entries.get(name), planned.get(name))))
+    // The kernel refuses some first instructions: those functions can only be probed behind their entry.
+    let refused = planned.keys().filter(|name| !entries.contains_key(*name)).count();
+    assert!(
+        refused * 50 <= planned.len(),
+        "{refused} functions of {object} cannot be probed at their entry"
+    );
+    let different: BTreeMap<_, _> = entries
+        .iter()
+        .filter(|(name, calls)| planned.get(*name) != Some(calls))
+        .map(|(name, calls)| (name, (calls, planned.get(name))))
         .collect();
     assert!(
         different.is_empty(),

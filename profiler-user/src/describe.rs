@@ -1,0 +1,182 @@
+//! Tables of the documentation, made from the registries: what the README shows between its markers.
+use std::fmt::Write as _;
+
+use profiler_common::loss::LossReason;
+
+use crate::kernel::AttachMode;
+use crate::probe::plan::{EntryOnlyReason, ExitSitesReason, ReturnProbeReason};
+use crate::record::FunctionRecord;
+use crate::recorder::RECORDERS;
+use crate::ui::{SortKey, plan_text};
+
+/// A table of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// The formats of records.
+    Recorders,
+    /// The columns of a function's record.
+    Columns,
+    /// The ways of attaching.
+    Modes,
+    /// The reasons for loss.
+    Losses,
+    /// How returns are seen, and why.
+    Returns,
+    /// The columns by which the table can be sorted.
+    Sort,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 6] = [
+        Self::Recorders,
+        Self::Columns,
+        Self::Modes,
+        Self::Losses,
+        Self::Returns,
+        Self::Sort,
+    ];
+
+    /// Its name in the README's markers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recorders => "recorders",
+            Self::Columns => "columns",
+            Self::Modes => "modes",
+            Self::Losses => "losses",
+            Self::Returns => "returns",
+            Self::Sort => "sort",
+        }
+    }
+
+    /// The table of this name; the command line lets no other name through.
+    pub fn by_name(name: &str) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|table| table.name() == name)
+            .unwrap_or(Self::Recorders)
+    }
+
+    fn render(self) -> String {
+        match self {
+            Self::Recorders => recorders(),
+            Self::Columns => columns(),
+            Self::Modes => modes(),
+            Self::Losses => losses(),
+            Self::Returns => returns(),
+            Self::Sort => sort(),
+        }
+    }
+}
+
+/// A table in Markdown, or the names of all.
+pub fn text(table: Option<Table>) -> String {
+    table.map_or_else(
+        || Table::ALL.map(|table| format!("{}\n", table.name())).concat(),
+        Table::render,
+    )
+}
+
+fn markdown(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut text = format!("| {} |\n|{}\n", header.join(" | "), " --- |".repeat(header.len()));
+    for row in rows {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn recorders() -> String {
+    let rows = RECORDERS.iter().map(|kind| {
+        vec![
+            code(kind.name),
+            kind.summary.to_owned(),
+            kind.default_file.map_or("standard output".to_owned(), code),
+        ]
+    });
+    markdown(&["`--recording`", "what it writes", "without `-o`"], rows)
+}
+
+fn columns() -> String {
+    let columns = FunctionRecord::SCHEMA.columns.iter();
+    markdown(
+        &["column", "meaning"],
+        columns.map(|column| vec![code(column.name), column.doc.trim().to_owned()]),
+    )
+}
+
+fn modes() -> String {
+    let what = |mode| match mode {
+        AttachMode::Session => "one program sees entry and return, one link holds thousands of probes",
+        AttachMode::Multi => "one link for entries, one for returns",
+        AttachMode::PerfEvent => "a perf event for each probe: for some dozens of functions, slow to detach",
+    };
+    let rows = AttachMode::ALL
+        .into_iter()
+        .map(|mode| vec![code(mode.name()), mode.since().to_owned(), what(mode).to_owned()]);
+    markdown(&["`--attach-mode`", "kernel", "how"], rows)
+}
+
+fn losses() -> String {
+    let rows = LossReason::ALL
+        .iter()
+        .map(|reason| vec![code(reason.key()), reason.text().to_owned()]);
+    markdown(&["in files", "what is counted"], rows)
+}
+
+fn returns() -> String {
+    const PROBES: [ReturnProbeReason; 4] = [
+        ReturnProbeReason::NoMachinery,
+        ReturnProbeReason::Leaf,
+        ReturnProbeReason::HarmlessCallees,
+        ReturnProbeReason::HarmlessLibrary,
+    ];
+    const SITES: [ExitSitesReason; 6] = [
+        ExitSitesReason::Unwinding,
+        ExitSitesReason::StackSwitch,
+        ExitSitesReason::Go,
+        ExitSitesReason::Seccomp,
+        ExitSitesReason::Cancellation,
+        ExitSitesReason::ReturnAddress,
+    ];
+    const ENTRIES: [EntryOnlyReason; 7] = [
+        EntryOnlyReason::Undecodable,
+        EntryOnlyReason::NoSize,
+        EntryOnlyReason::IndirectJump,
+        EntryOnlyReason::NeverReturns,
+        EntryOnlyReason::Architecture,
+        EntryOnlyReason::SharedExit,
+        EntryOnlyReason::ForeignStack,
+    ];
+    let row = |form: &str, reason: &str| vec![form.to_owned(), reason.to_owned()];
+    let probes = PROBES.map(|reason| row("return probe", plan_text::return_probe_reason(reason)));
+    let sites = SITES.map(|reason| row("exit sites", plan_text::exit_sites_reason(reason)));
+    let entries = ENTRIES.map(|reason| row("not seen", plan_text::entry_only_reason(reason)));
+    markdown(
+        &["returns", "because"],
+        probes.into_iter().chain(sites).chain(entries),
+    )
+}
+
+fn sort() -> String {
+    let names = SortKey::ALL.map(|key| code(key.name()));
+    format!("`--sort` {}\n", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Table, text};
+
+    #[test]
+    fn every_table_has_a_name_of_its_own_and_rows() {
+        for table in Table::ALL {
+            assert_eq!(Table::by_name(table.name()), table);
+            assert!(!text(Some(table)).trim().is_empty());
+        }
+        assert_eq!(text(None).lines().count(), Table::ALL.len());
+    }
+}
