@@ -8,21 +8,22 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 pub struct FunctionStats {
-    /// Entries.
-    pub calls: u64,
+    /// Entries that opened a frame. With [`Self::untimed`] they are the calls: a hit adds to one of the two, as an atomic
+    /// addition is a tenth of a program's time.
+    pub timed: u64,
     /// Returns that were paired with their entry.
     pub returns: u64,
     /// Sum of the paired calls' durations.
     pub total_ns: u64,
-    /// Sum of the paired calls' durations without those of the probed functions they called.
-    pub self_ns: u64,
+    /// What of that was spent in the probed functions they called: rarely added to, as the hottest functions call none.
+    pub child_ns: u64,
     /// `u64::MAX − shortest`, so that a zeroed slot means "none": both extremes are maxima.
     pub min_complement: u64,
     /// The longest paired call.
     pub max_ns: u64,
     /// Calls whose return never came ([`crate::loss::LossReason::EntryWithoutReturn`]).
     pub abandoned: u64,
-    /// Calls that were counted but never had a frame (entry-only probes, full shadow stack).
+    /// Entries that opened no frame (entry-only probes, full shadow stack).
     pub untimed: u64,
 }
 

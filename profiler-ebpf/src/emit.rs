@@ -42,8 +42,8 @@ fn wake_flag() -> u64 {
     }
 }
 
-/// Sends word of a thread or process.
-#[inline(always)]
+/// Sends word of a thread or process. Rare: kept out of the programs that run at each hit.
+#[inline(never)]
 pub(crate) fn process(kind: ProcessEventKind, child: u32) {
     let Some(mut entry) = PROCESS_EVENTS.reserve::<ProcessEvent>(0) else {
         maps::lose(LossReason::ProcessRingFull);

@@ -7,11 +7,11 @@ use profiler_common::stats::FunctionStats;
 use crate::atomic::{add, raise};
 use crate::maps;
 
-/// A function was entered.
+/// A function was entered, and its return is waited for.
 #[inline(always)]
-pub(crate) fn called(stats: NonNull<FunctionStats>) {
+pub(crate) fn timed(stats: NonNull<FunctionStats>) {
     // SAFETY: the pointer is to a live slot.
-    add(unsafe { &raw mut (*stats.as_ptr()).calls }, 1);
+    add(unsafe { &raw mut (*stats.as_ptr()).timed }, 1);
 }
 
 /// A function was entered, and its duration will not be known.
@@ -32,7 +32,7 @@ pub(crate) fn abandoned(function: u32) {
 
 /// A function returned.
 #[inline(always)]
-pub(crate) fn returned(function: u32, duration_ns: u64, self_ns: u64) {
+pub(crate) fn returned(function: u32, duration_ns: u64, child_ns: u64) {
     let Some(stats) = maps::stats(function) else {
         return;
     };
@@ -41,7 +41,9 @@ pub(crate) fn returned(function: u32, duration_ns: u64, self_ns: u64) {
     unsafe {
         add(&raw mut (*stats).returns, 1);
         add(&raw mut (*stats).total_ns, duration_ns);
-        add(&raw mut (*stats).self_ns, self_ns);
+        if child_ns != 0 {
+            add(&raw mut (*stats).child_ns, child_ns);
+        }
         raise(&raw mut (*stats).min_complement, u64::MAX - duration_ns);
         raise(&raw mut (*stats).max_ns, duration_ns);
     }

@@ -111,7 +111,6 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
     let Some(counters) = maps::stats(function) else {
         return Verdict::Ignore;
     };
-    stats::called(counters);
     let depth = stack.map_or(0, Stack::len);
     let start_ns = if timed || records { now() } else { 0 };
     let mut pushed = false;
@@ -137,6 +136,7 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
         emit::function(FunctionEventKind::Call, start_ns, 0, function, depth);
     }
     if pushed {
+        stats::timed(counters);
         return Verdict::Follow;
     }
     stats::untimed(counters);
@@ -159,7 +159,7 @@ fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     };
     let duration_ns = end_ns.saturating_sub(frame.start_ns);
     stack.charge_parent(duration_ns);
-    stats::returned(function, duration_ns, duration_ns.saturating_sub(frame.child_ns));
+    stats::returned(function, duration_ns, frame.child_ns.min(duration_ns));
     if flags & function_flags::EVENTS != 0 {
         emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
     }

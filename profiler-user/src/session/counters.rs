@@ -29,7 +29,7 @@ impl Counters {
         let mut totals = FunctionTotals::default();
         for cpu in 0..kernel.layout.cpus {
             let stats = kernel.stats.get(kernel.slot(cpu, function));
-            if stats.calls | stats.returns | stats.abandoned != 0 {
+            if stats.timed | stats.untimed | stats.returns | stats.abandoned != 0 {
                 totals.merge(&of_cpu(&stats));
             }
         }
@@ -96,10 +96,10 @@ fn half(kernel: &Kernel, index: usize) -> u32 {
 
 fn of_cpu(stats: &FunctionStats) -> FunctionTotals {
     FunctionTotals {
-        calls: stats.calls,
+        calls: stats.timed + stats.untimed,
         returns: stats.returns,
         total_ns: stats.total_ns,
-        self_ns: stats.self_ns,
+        self_ns: stats.total_ns.saturating_sub(stats.child_ns),
         extremes_ns: (stats.returns > 0).then(|| (u64::MAX - stats.min_complement, stats.max_ns)),
         abandoned: stats.abandoned,
         untimed: stats.untimed,
