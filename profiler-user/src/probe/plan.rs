@@ -164,7 +164,7 @@ pub enum LeftOutReason {
     NotCode,
     /// `--exclude` names it.
     Excluded,
-    /// The kernel refuses a breakpoint on its first instruction.
+    /// The kernel refuses a breakpoint on its first instructions, or takes them for others behind one.
     Refused,
 }
 

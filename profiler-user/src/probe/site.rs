@@ -325,6 +325,17 @@ mod tests {
             site_of(&Assembled::new(&[0x0f, 0x0b]), how),
             Err(LeftOutReason::Refused)
         );
+        // vpor xmm0, xmm0, xmm1; movq rax, xmm0; ret. Kernels take the first for a jump.
+        let vpor = [0xc5, 0xf9, 0xeb, 0xc1, 0x66, 0x48, 0x0f, 0x7e, 0xc0, 0xc3];
+        assert_eq!(site(&vpor), (4, Price::SingleStepped));
+        // vpor; sub rsp, 8: behind it the return address is no longer at the stack pointer.
+        assert_eq!(
+            site(&[&vpor[..4], &[0x48, 0x83, 0xec, 8]].concat()),
+            (4, Price::SingleStepped)
+        );
+        // vpor; vpor; jmp to the second
+        let loops = [&vpor[..4], &vpor[..4], &[0xeb, 0xfa]].concat();
+        assert_eq!(site_of(&Assembled::new(&loops), how), Err(LeftOutReason::Refused));
         assert_eq!(
             site_of(&Assembled::new(&[0x06]), how),
             Err(LeftOutReason::Undecodable)
