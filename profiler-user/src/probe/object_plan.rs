@@ -8,6 +8,7 @@ use super::body::Body;
 use super::parallel;
 use super::plan::{
     LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Price, Returns, ReturnsChoice, Site,
+    SiteChoice,
 };
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
@@ -15,12 +16,20 @@ use super::selection::Selected;
 use super::site::{self, ArgumentRegisters, Prologue};
 use crate::object::{Evidence, Function, FunctionKind, Machine};
 
+/// What decides besides the functions themselves.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    pub(super) returns: ReturnsChoice,
+    pub(super) site: SiteChoice,
+    pub(super) facts: ProcessFacts,
+}
+
 /// Plans the selected functions of one object.
 pub(super) fn add(
     plan: &mut Plan,
     object: &MappedObject,
     selected: &[Selected],
-    how: (ReturnsChoice, ProcessFacts),
+    how: How,
 ) -> Result<(), PlanError> {
     let mut usable: Vec<Selected> = Vec::new();
     for selected in selected {
@@ -66,7 +75,7 @@ pub(super) fn add(
 fn plan_functions(
     object: &MappedObject,
     selected: &[Selected],
-    (choice, facts): (ReturnsChoice, ProcessFacts),
+    how: How,
 ) -> Result<Vec<Result<PlannedFunction, LeftOutReason>>, PlanError> {
     let code = object.file.load_code()?;
     let analysis = Analysis::new(&object.file, &code);
@@ -78,7 +87,7 @@ fn plan_functions(
     } else {
         vec![Body::default(); selected.len()]
     };
-    let calls_matter = on_x86 && choice == ReturnsChoice::Auto && facts.evidences.any_machinery();
+    let calls_matter = on_x86 && how.returns == ReturnsChoice::Auto && how.facts.evidences.any_machinery();
     let harmless = calls_matter.then(|| {
         let functions = selected.iter().map(|selected| selected.function).zip(&bodies);
         Harmless::judge(&analysis, &functions.collect::<Vec<_>>())
@@ -90,13 +99,13 @@ fn plan_functions(
         if fragments.contains(&function.address) {
             return Err(LeftOutReason::Fragment);
         }
-        let entry = entry_site(&analysis, function, body)?;
+        let entry = entry_site(&analysis, function, body, how.site)?;
         let harmless = harmless
             .as_ref()
             .is_some_and(|harmless| harmless.has(selected.function));
         let returns = returns::decide(
-            choice,
-            facts,
+            how.returns,
+            how.facts,
             &Case {
                 file: &object.file,
                 function,
@@ -135,7 +144,12 @@ fn reason_to_leave_out(object: &MappedObject, selected: Selected) -> Option<Left
         .then_some(LeftOutReason::NotCode)
 }
 
-fn entry_site(analysis: &Analysis<'_>, function: &Function, body: &Body) -> Result<Site, LeftOutReason> {
+fn entry_site(
+    analysis: &Analysis<'_>,
+    function: &Function,
+    body: &Body,
+    choice: SiteChoice,
+) -> Result<Site, LeftOutReason> {
     let offset = analysis
         .file
         .segments()
@@ -164,12 +178,15 @@ fn entry_site(analysis: &Analysis<'_>, function: &Function, body: &Body) -> Resu
         .ok_or(LeftOutReason::Undecodable)?;
     let is_go = analysis.file.evidences().has(Evidence::Go);
     let prologue = if is_go { Prologue::Go } else { Prologue::Ordinary };
-    let chosen = site::choose(
-        code,
-        function.address,
-        body,
-        (prologue, ArgumentRegisters::none()),
-    )?;
+    let chosen = match choice {
+        SiteChoice::Entry => site::first(code, function.address)?,
+        SiteChoice::Planned => site::choose(
+            code,
+            function.address,
+            body,
+            (prologue, ArgumentRegisters::none()),
+        )?,
+    };
     Ok(Site {
         offset: offset + u64::from(chosen.distance),
         distance: chosen.distance,

@@ -90,6 +90,22 @@ pub(super) fn choose(
     first_on(&line, code, (address, body, arguments), &accepted).ok_or(LeftOutReason::Refused)
 }
 
+/// The first instruction itself, whatever it costs.
+pub(super) fn first(code: &[u8], address: u64) -> Result<Chosen, LeftOutReason> {
+    let instruction = Decoder::with_ip(64, code, address, DecoderOptions::NONE).decode();
+    if instruction.is_invalid() {
+        return Err(LeftOutReason::Undecodable);
+    }
+    let bytes = encoded(&instruction, code, address);
+    if x86::is_refused(&instruction, bytes) {
+        return Err(LeftOutReason::Refused);
+    }
+    Ok(Chosen {
+        distance: 0,
+        price: x86::price(bytes),
+    })
+}
+
 fn straight_line(code: &[u8], address: u64) -> Vec<Instruction> {
     let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
     decoder
@@ -196,7 +212,7 @@ fn behind_stack_check(line: &[Instruction], code: &[u8], address: u64, body: &Bo
 
 #[cfg(test)]
 mod tests {
-    use super::{ArgumentRegisters, Chosen, Prologue, choose};
+    use super::{ArgumentRegisters, Chosen, Prologue, choose, first};
     use crate::probe::plan::{LeftOutReason, Price};
     use crate::probe::test_code::{AT, Assembled};
 
@@ -210,6 +226,20 @@ mod tests {
         let how = (Prologue::Ordinary, ArgumentRegisters::none());
         let Chosen { distance, price } = site_of(&Assembled::new(bytes), how).unwrap();
         (distance, price)
+    }
+
+    #[test]
+    fn the_first_instruction_is_probed_on_demand_if_the_kernel_can() {
+        let price = Price::SingleStepped;
+        assert_eq!(
+            first(&with_endbr64(&[0x55, 0xc3]), AT),
+            Ok(Chosen { distance: 0, price })
+        );
+        // lock bts [rdi], 0; vmovq rax, xmm0
+        for bytes in [&[0xf0, 0x0f, 0xba, 0x2f, 0][..], &[0xc4, 0xe1, 0xf9, 0x7e, 0xc0]] {
+            assert_eq!(first(bytes, AT), Err(LeftOutReason::Refused), "{bytes:x?}");
+        }
+        assert_eq!(first(&[0x06], AT), Err(LeftOutReason::Undecodable));
     }
 
     fn with_endbr64(rest: &[u8]) -> Vec<u8> {
