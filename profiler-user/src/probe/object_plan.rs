@@ -5,16 +5,15 @@ use profiler_common::cookie::FunctionId;
 
 use super::analysis::{Analysis, Harmless};
 use super::body::Body;
+use super::entries;
 use super::parallel;
 use super::plan::{
-    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Price, Returns, ReturnsChoice, Site,
-    SiteChoice,
+    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Returns, ReturnsChoice, Site, SiteChoice,
 };
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
 use super::selection::Selected;
-use super::site::{self, ArgumentRegisters, Prologue};
-use crate::object::{Evidence, Function, FunctionKind, Machine};
+use crate::object::{FunctionKind, Machine};
 
 /// What decides besides the functions themselves.
 #[derive(Clone, Copy)]
@@ -93,13 +92,13 @@ fn plan_functions(
         Harmless::judge(&analysis, &functions.collect::<Vec<_>>())
     });
     let fragments: HashSet<u64> = bodies.iter().flat_map(|body| &body.fragments).copied().collect();
-    let cases: Vec<(&Selected, &Body)> = selected.iter().zip(&bodies).collect();
-    Ok(parallel::map(&cases, |(selected, body)| {
+    let entries = entries::choose(&analysis, selected, &bodies, how.site);
+    let cases: Vec<_> = selected.iter().zip(&bodies).zip(entries).collect();
+    Ok(parallel::map(&cases, |((selected, body), entry)| {
         let function = &object.file.functions()[selected.function];
         if fragments.contains(&function.address) {
             return Err(LeftOutReason::Fragment);
         }
-        let entry = entry_site(&analysis, function, body, how.site)?;
         let harmless = harmless
             .as_ref()
             .is_some_and(|harmless| harmless.has(selected.function));
@@ -113,7 +112,7 @@ fn plan_functions(
                 harmless,
             },
         );
-        Ok(describe(object, **selected, entry, returns))
+        Ok(describe(object, **selected, (*entry)?, returns))
     }))
 }
 
@@ -142,56 +141,6 @@ fn reason_to_leave_out(object: &MappedObject, selected: Selected) -> Option<Left
         .code_offset(function.address)
         .is_none()
         .then_some(LeftOutReason::NotCode)
-}
-
-fn entry_site(
-    analysis: &Analysis<'_>,
-    function: &Function,
-    body: &Body,
-    choice: SiteChoice,
-) -> Result<Site, LeftOutReason> {
-    let offset = analysis
-        .file
-        .segments()
-        .code_offset(function.address)
-        .ok_or(LeftOutReason::NotCode)?;
-    if analysis.file.machine() != Machine::X86_64 {
-        return Ok(Site {
-            offset,
-            distance: 0,
-            price: Price::SingleStepped,
-        });
-    }
-    let code_end = analysis
-        .file
-        .segments()
-        .code_end(function.address)
-        .ok_or(LeftOutReason::NotCode)?;
-    let end = if function.size == 0 {
-        code_end.min(function.address + 16)
-    } else {
-        function.end()
-    };
-    let code = analysis
-        .code
-        .bytes(function.address, end)
-        .ok_or(LeftOutReason::Undecodable)?;
-    let is_go = analysis.file.evidences().has(Evidence::Go);
-    let prologue = if is_go { Prologue::Go } else { Prologue::Ordinary };
-    let chosen = match choice {
-        SiteChoice::Entry => site::first(code, function.address)?,
-        SiteChoice::Planned => site::choose(
-            code,
-            function.address,
-            body,
-            (prologue, ArgumentRegisters::none()),
-        )?,
-    };
-    Ok(Site {
-        offset: offset + u64::from(chosen.distance),
-        distance: chosen.distance,
-        price: chosen.price,
-    })
 }
 
 fn describe(object: &MappedObject, selected: Selected, entry: Site, returns: Returns) -> PlannedFunction {
