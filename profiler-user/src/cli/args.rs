@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use super::parse::{self, Budget};
 use crate::describe::Table;
-use crate::probe::plan::ReturnsChoice;
+use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{RECORDERS, RecorderKind};
 use crate::ui::SortKey;
 
@@ -218,16 +218,6 @@ pub struct LimitArgs {
     /// Exit with status 1 if anything was lost
     #[arg(long)]
     pub fail_on_loss: bool,
-}
-
-/// Where entries are probed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SiteChoice {
-    /// Where the plan says: at the cheapest instruction that is as good as the first.
-    #[default]
-    Planned,
-    /// At the first instruction, whatever it costs.
-    Entry,
 }
 
 /// How probes are attached.

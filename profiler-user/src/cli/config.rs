@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::AttachMode as TypedMode;
-pub use super::args::SiteChoice;
 use super::args::{
     Args, AttachArgs, CommandArgs, DisplayArgs, FunctionArgs, LimitArgs, OutputArgs, ReplayArgs, RunArgs,
     SessionArgs,
@@ -13,7 +12,7 @@ use super::error::ConfigError;
 pub use super::parse::Budget;
 use crate::describe::Table;
 use crate::kernel::AttachMode;
-use crate::probe::plan::ReturnsChoice;
+use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{Output, RECORDERS, RecorderKind};
 use crate::ui::{SortKey, Style};
 

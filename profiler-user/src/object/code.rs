@@ -70,6 +70,11 @@ impl Code {
         Self(vec![(address, bytes)])
     }
 
+    /// All of it: where each piece lies, and its bytes.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.0.iter().map(|(address, bytes)| (*address, bytes.as_slice()))
+    }
+
     /// The bytes in `start..end`, if one segment holds them all.
     pub fn bytes(&self, start: u64, end: u64) -> Option<&[u8]> {
         self.0.iter().find_map(|(address, bytes)| {

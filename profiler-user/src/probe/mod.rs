@@ -3,7 +3,9 @@
 mod analysis;
 mod body;
 mod callees;
+mod entries;
 mod glob;
+mod intruders;
 mod object_plan;
 mod parallel;
 mod part;

@@ -5,22 +5,30 @@ use profiler_common::cookie::FunctionId;
 
 use super::analysis::{Analysis, Harmless};
 use super::body::Body;
+use super::entries;
 use super::parallel;
 use super::plan::{
-    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Price, Returns, ReturnsChoice, Site,
+    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Returns, ReturnsChoice, Site, SiteChoice,
 };
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
 use super::selection::Selected;
-use super::site::{self, ArgumentRegisters, Prologue};
-use crate::object::{Evidence, Function, FunctionKind, Machine};
+use crate::object::{FunctionKind, Machine};
+
+/// What decides besides the functions themselves.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    pub(super) returns: ReturnsChoice,
+    pub(super) site: SiteChoice,
+    pub(super) facts: ProcessFacts,
+}
 
 /// Plans the selected functions of one object.
 pub(super) fn add(
     plan: &mut Plan,
     object: &MappedObject,
     selected: &[Selected],
-    how: (ReturnsChoice, ProcessFacts),
+    how: How,
 ) -> Result<(), PlanError> {
     let mut usable: Vec<Selected> = Vec::new();
     for selected in selected {
@@ -66,7 +74,7 @@ pub(super) fn add(
 fn plan_functions(
     object: &MappedObject,
     selected: &[Selected],
-    (choice, facts): (ReturnsChoice, ProcessFacts),
+    how: How,
 ) -> Result<Vec<Result<PlannedFunction, LeftOutReason>>, PlanError> {
     let code = object.file.load_code()?;
     let analysis = Analysis::new(&object.file, &code);
@@ -78,25 +86,25 @@ fn plan_functions(
     } else {
         vec![Body::default(); selected.len()]
     };
-    let calls_matter = on_x86 && choice == ReturnsChoice::Auto && facts.evidences.any_machinery();
+    let calls_matter = on_x86 && how.returns == ReturnsChoice::Auto && how.facts.evidences.any_machinery();
     let harmless = calls_matter.then(|| {
         let functions = selected.iter().map(|selected| selected.function).zip(&bodies);
         Harmless::judge(&analysis, &functions.collect::<Vec<_>>())
     });
     let fragments: HashSet<u64> = bodies.iter().flat_map(|body| &body.fragments).copied().collect();
-    let cases: Vec<(&Selected, &Body)> = selected.iter().zip(&bodies).collect();
-    Ok(parallel::map(&cases, |(selected, body)| {
+    let entries = entries::choose(&analysis, selected, &bodies, how.site);
+    let cases: Vec<_> = selected.iter().zip(&bodies).zip(entries).collect();
+    Ok(parallel::map(&cases, |((selected, body), entry)| {
         let function = &object.file.functions()[selected.function];
         if fragments.contains(&function.address) {
             return Err(LeftOutReason::Fragment);
         }
-        let entry = entry_site(&analysis, function, body)?;
         let harmless = harmless
             .as_ref()
             .is_some_and(|harmless| harmless.has(selected.function));
         let returns = returns::decide(
-            choice,
-            facts,
+            how.returns,
+            how.facts,
             &Case {
                 file: &object.file,
                 function,
@@ -104,7 +112,7 @@ fn plan_functions(
                 harmless,
             },
         );
-        Ok(describe(object, **selected, entry, returns))
+        Ok(describe(object, **selected, (*entry)?, returns))
     }))
 }
 
@@ -133,48 +141,6 @@ fn reason_to_leave_out(object: &MappedObject, selected: Selected) -> Option<Left
         .code_offset(function.address)
         .is_none()
         .then_some(LeftOutReason::NotCode)
-}
-
-fn entry_site(analysis: &Analysis<'_>, function: &Function, body: &Body) -> Result<Site, LeftOutReason> {
-    let offset = analysis
-        .file
-        .segments()
-        .code_offset(function.address)
-        .ok_or(LeftOutReason::NotCode)?;
-    if analysis.file.machine() != Machine::X86_64 {
-        return Ok(Site {
-            offset,
-            distance: 0,
-            price: Price::SingleStepped,
-        });
-    }
-    let code_end = analysis
-        .file
-        .segments()
-        .code_end(function.address)
-        .ok_or(LeftOutReason::NotCode)?;
-    let end = if function.size == 0 {
-        code_end.min(function.address + 16)
-    } else {
-        function.end()
-    };
-    let code = analysis
-        .code
-        .bytes(function.address, end)
-        .ok_or(LeftOutReason::Undecodable)?;
-    let is_go = analysis.file.evidences().has(Evidence::Go);
-    let prologue = if is_go { Prologue::Go } else { Prologue::Ordinary };
-    let chosen = site::choose(
-        code,
-        function.address,
-        body,
-        (prologue, ArgumentRegisters::none()),
-    )?;
-    Ok(Site {
-        offset: offset + u64::from(chosen.distance),
-        distance: chosen.distance,
-        price: chosen.price,
-    })
 }
 
 fn describe(object: &MappedObject, selected: Selected, entry: Site, returns: Returns) -> PlannedFunction {

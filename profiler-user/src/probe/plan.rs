@@ -117,6 +117,16 @@ pub enum ReturnsChoice {
     None,
 }
 
+/// Where entries are probed (`--site`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SiteChoice {
+    /// Where the plan says: at the cheapest instruction that is as good as the first.
+    #[default]
+    Planned,
+    /// At the first instruction, whatever it costs.
+    Entry,
+}
+
 /// One function that will be probed.
 #[derive(Clone, Debug)]
 pub struct PlannedFunction {
@@ -164,7 +174,7 @@ pub enum LeftOutReason {
     NotCode,
     /// `--exclude` names it.
     Excluded,
-    /// The kernel refuses a breakpoint on its first instruction.
+    /// The kernel refuses a breakpoint on its first instructions, or takes them for others behind one.
     Refused,
 }
 

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::object_plan;
+use super::object_plan::{self, How};
 use super::pattern::Pattern;
 use super::plan::Plan;
 use super::returns::ProcessFacts;
@@ -84,7 +84,12 @@ pub fn plan(objects: &[MappedObject], request: &Request, facts: ProcessFacts) ->
     let mut plan = Plan::default();
     for (object, selected) in objects.iter().zip(selected) {
         if !selected.is_empty() {
-            object_plan::add(&mut plan, object, &selected, (request.returns, facts))?;
+            let how = How {
+                returns: request.returns,
+                site: request.site,
+                facts,
+            };
+            object_plan::add(&mut plan, object, &selected, how)?;
         }
     }
     if plan.functions.is_empty() && plan.left_out.is_empty() {

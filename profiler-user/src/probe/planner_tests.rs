@@ -7,6 +7,7 @@ use super::{MappedObject, PlanError, plan};
 use crate::object::ObjectFile;
 use crate::probe::plan::{
     EntryOnlyReason, ExitSitesReason, LeftOutReason, Plan, Price, ReturnProbeReason, Returns, ReturnsChoice,
+    SiteChoice,
 };
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
@@ -295,6 +296,50 @@ fn a_plan_says_what_was_named_and_what_is_focus() {
             .iter()
             .any(|it| it.name == "cbrtf" && it.reason == LeftOutReason::Excluded)
     );
+}
+
+/// Check that with probes on first instructions, functions whose first one cannot be probed are told, not planned.
+#[test]
+fn a_function_whose_entry_cannot_be_probed_is_left_out_of_a_plan_of_entries() {
+    let Some(libc) = library("libc.so.6", true) else {
+        return;
+    };
+    let objects = [libc];
+    let at_entry = Request {
+        site: SiteChoice::Entry,
+        returns: ReturnsChoice::Sites,
+        ..Request::default()
+    };
+    let entries = plan(&objects, &at_entry, ProcessFacts::default()).unwrap();
+    assert!(
+        entries
+            .functions
+            .iter()
+            .enumerate()
+            .all(|(index, function)| function.id.0 as usize == index && function.entry.distance == 0)
+    );
+    let request = Request {
+        site: SiteChoice::Planned,
+        ..at_entry
+    };
+    let planned = plan(&objects, &request, ProcessFacts::default()).unwrap();
+    let count = |plan: &Plan| {
+        let refused = plan
+            .left_out
+            .iter()
+            .filter(|it| it.reason == LeftOutReason::Refused);
+        (plan.functions.len(), refused.count())
+    };
+    println!(
+        "functions and refused ones: {:?} planned, {:?} at entries",
+        count(&planned),
+        count(&entries)
+    );
+    assert_eq!(
+        planned.functions.len() + count(&planned).1,
+        entries.functions.len() + count(&entries).1
+    );
+    assert!(count(&entries).1 >= count(&planned).1);
 }
 
 /// Check that a misspelt name is answered with the right one.

@@ -1,6 +1,6 @@
 //! What the user asked for, and which functions that is.
 use super::pattern::{ObjectPattern, Pattern};
-use super::plan::ReturnsChoice;
+use super::plan::{ReturnsChoice, SiteChoice};
 use super::planner::MappedObject;
 use crate::object::{Function, ObjectFile};
 
@@ -17,6 +17,8 @@ pub struct Request {
     pub focus: Vec<Pattern>,
     /// `--returns`.
     pub returns: ReturnsChoice,
+    /// `--site`.
+    pub site: SiteChoice,
 }
 
 /// Why a function was selected.

@@ -12,6 +12,9 @@ use super::x86;
 /// The longest straight line that is searched, instructions.
 const MAX_LINE: usize = 16;
 
+/// The farthest that a site lies from its entry, bytes.
+pub(super) const MAX_DISTANCE: u64 = MAX_LINE as u64 * 15;
+
 /// The longest check of the stack's size at a Go function's start, instructions.
 const MAX_STACK_CHECK: usize = 6;
 
@@ -64,30 +67,55 @@ pub(super) struct Chosen {
     pub(super) price: Price,
 }
 
-/// Chooses the site for a function whose code, from `address` on, is `code`.
+/// A function, as far as its site depends on it.
+#[derive(Clone, Copy)]
+pub(super) struct Start<'a> {
+    /// Its code, from `address` on.
+    pub(super) code: &'a [u8],
+    pub(super) address: u64,
+    pub(super) body: &'a Body,
+    /// Sorted addresses that code outside of it jumps to.
+    pub(super) intrusions: &'a [u64],
+}
+
+/// Chooses the site for a function.
 pub(super) fn choose(
-    code: &[u8],
-    address: u64,
-    body: &Body,
+    start: Start<'_>,
     (prologue, arguments): (Prologue, ArgumentRegisters),
 ) -> Result<Chosen, LeftOutReason> {
-    let line = straight_line(code, address);
+    let line = straight_line(start.code, start.address);
     if line.is_empty() {
         return Err(LeftOutReason::Undecodable);
     }
     if prologue == Prologue::Go
-        && let Some(chosen) = behind_stack_check(&line, code, address, body)
+        && let Some(chosen) = behind_stack_check(&line, start)
     {
         return Ok(chosen);
     }
     let wanted = |instruction: &Instruction, bytes: &[u8]| {
         x86::price(bytes) == Price::Emulated && !x86::is_refused(instruction, bytes)
     };
-    if let Some(chosen) = first_on(&line, code, (address, body, arguments), &wanted) {
+    if let Some(chosen) = first_on(&line, start, arguments, &wanted) {
         return Ok(chosen);
     }
     let accepted = |instruction: &Instruction, bytes: &[u8]| !x86::is_refused(instruction, bytes);
-    first_on(&line, code, (address, body, arguments), &accepted).ok_or(LeftOutReason::Refused)
+    first_on(&line, start, arguments, &accepted).ok_or(LeftOutReason::Refused)
+}
+
+/// The first instruction itself, whatever it costs.
+pub(super) fn first(code: &[u8], address: u64) -> Result<Chosen, LeftOutReason> {
+    let instruction = Decoder::with_ip(64, code, address, DecoderOptions::NONE).decode();
+    if instruction.is_invalid() {
+        return Err(LeftOutReason::Undecodable);
+    }
+    let bytes = encoded(&instruction, code, address);
+    if x86::is_refused(&instruction, bytes) {
+        return Err(LeftOutReason::Refused);
+    }
+    Ok(Chosen {
+        distance: 0,
+        price: x86::price(bytes),
+    })
 }
 
 fn straight_line(code: &[u8], address: u64) -> Vec<Instruction> {
@@ -103,25 +131,30 @@ fn encoded<'a>(instruction: &Instruction, code: &'a [u8], address: u64) -> &'a [
     &code[(instruction.ip() - address) as usize..][..instruction.len()]
 }
 
-/// Whether something jumps behind the entry and not past the site.
-fn is_entered_before(body: &Body, address: u64, site: u64) -> bool {
-    let first_inside = body.targets.partition_point(|target| *target <= address);
-    body.targets
-        .get(first_inside)
-        .is_some_and(|target| *target <= site)
+/// Whether one of the sorted targets lies behind the entry and not past the site.
+pub(super) fn is_entered_before(targets: &[u64], address: u64, site: u64) -> bool {
+    let first_inside = targets.partition_point(|target| *target <= address);
+    targets.get(first_inside).is_some_and(|target| *target <= site)
 }
 
 /// The first instruction of the line that is wanted and that the probe may wait for.
 fn first_on(
     line: &[Instruction],
-    code: &[u8],
-    (address, body, arguments): (u64, &Body, ArgumentRegisters),
+    start: Start<'_>,
+    arguments: ArgumentRegisters,
     wanted: &dyn Fn(&Instruction, &[u8]) -> bool,
 ) -> Option<Chosen> {
+    let Start {
+        code,
+        address,
+        body,
+        intrusions,
+    } = start;
     let mut registers = InstructionInfoFactory::new();
     for (position, instruction) in line.iter().enumerate() {
         let site = instruction.ip();
-        if position > 0 && (body.undecodable || is_entered_before(body, address, site)) {
+        let is_entered = |targets| is_entered_before(targets, address, site);
+        if position > 0 && (body.undecodable || is_entered(&body.targets) || is_entered(intrusions)) {
             return None;
         }
         let only_past_landing = position == 1 && line[0].code() == Code::Endbr64;
@@ -163,7 +196,14 @@ fn changes(
 }
 
 /// Go: `cmp rsp, …; jbe grow; site:`. `grow` starts the function again, so that its entry would be counted twice.
-fn behind_stack_check(line: &[Instruction], code: &[u8], address: u64, body: &Body) -> Option<Chosen> {
+/// Nothing else jumps there in Go: what looks like it is none.
+fn behind_stack_check(line: &[Instruction], start: Start<'_>) -> Option<Chosen> {
+    let Start {
+        code,
+        address,
+        body,
+        intrusions: _,
+    } = start;
     let mut registers = InstructionInfoFactory::new();
     let mut compared = false;
     for pair in line.windows(2).take(MAX_STACK_CHECK) {
@@ -171,8 +211,9 @@ fn behind_stack_check(line: &[Instruction], code: &[u8], address: u64, body: &Bo
         if compared && instruction.condition_code() == ConditionCode::be {
             let site = next.ip();
             let bytes = encoded(next, code, address);
-            let usable =
-                !body.undecodable && !is_entered_before(body, address, site) && !x86::is_refused(next, bytes);
+            let usable = !body.undecodable
+                && !is_entered_before(&body.targets, address, site)
+                && !x86::is_refused(next, bytes);
             return usable.then(|| Chosen {
                 distance: (site - address) as u32,
                 price: x86::price(bytes),
@@ -195,139 +236,5 @@ fn behind_stack_check(line: &[Instruction], code: &[u8], address: u64, body: &Bo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{ArgumentRegisters, Chosen, Prologue, choose};
-    use crate::probe::plan::{LeftOutReason, Price};
-    use crate::probe::test_code::{AT, Assembled};
-
-    const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-
-    fn site_of(assembled: &Assembled, how: (Prologue, ArgumentRegisters)) -> Result<Chosen, LeftOutReason> {
-        choose(&assembled.parts[0].1, AT, &assembled.body(), how)
-    }
-
-    fn site(bytes: &[u8]) -> (u32, Price) {
-        let how = (Prologue::Ordinary, ArgumentRegisters::none());
-        let Chosen { distance, price } = site_of(&Assembled::new(bytes), how).unwrap();
-        (distance, price)
-    }
-
-    fn with_endbr64(rest: &[u8]) -> Vec<u8> {
-        [&ENDBR64[..], rest].concat()
-    }
-
-    #[test]
-    fn the_site_moves_past_endbr64_to_what_is_emulated() {
-        assert_eq!(site(&[0x55, 0xc3]), (0, Price::Emulated));
-        // endbr64; push rbp; ret
-        assert_eq!(site(&with_endbr64(&[0x55, 0xc3])), (4, Price::Emulated));
-        // endbr64; mov eax, edi; test eax, eax; je +1; nop; ret
-        assert_eq!(
-            site(&with_endbr64(&[0x89, 0xf8, 0x85, 0xc0, 0x74, 1, 0x90, 0xc3])),
-            (8, Price::Emulated)
-        );
-        // mov eax, edi; ret: nothing is emulated
-        assert_eq!(site(&[0x89, 0xf8, 0xc3]), (0, Price::SingleStepped));
-    }
-
-    #[test]
-    fn a_jump_between_entry_and_site_keeps_the_entry() {
-        // endbr64; push rbx; pop rbx; test; jne back to the push; ret
-        let loops = with_endbr64(&[0x53, 0x5b, 0x85, 0xc0, 0x75, 0xfa, 0xc3]);
-        assert_eq!(site(&loops), (0, Price::SingleStepped));
-        // The same loop, back to the pop behind the site, disturbs nothing.
-        let loops = with_endbr64(&[0x53, 0x5b, 0x85, 0xc0, 0x75, 0xfb, 0xc3]);
-        assert_eq!(site(&loops), (4, Price::Emulated));
-    }
-
-    #[test]
-    fn a_jump_from_a_fragment_counts_too() {
-        // endbr64; push rbx; pop rbx; je to the fragment; ret
-        let mut assembled = Assembled::new(&with_endbr64(&[0x53, 0x5b, 0x0f, 0x84, 0xf4, 0x0f, 0, 0, 0xc3]));
-        // The fragment: jmp to the push.
-        assembled.parts.push((0x2000, vec![0xe9, 0xff, 0xef, 0xff, 0xff]));
-        assembled.fragments.push((0x2000, 0x2005));
-        let how = (Prologue::Ordinary, ArgumentRegisters::none());
-        assert_eq!(site_of(&assembled, how).unwrap().distance, 0);
-    }
-
-    #[test]
-    fn a_changed_stack_pointer_or_argument_ends_the_search() {
-        // sub rsp, 8; push rbx; …
-        assert_eq!(
-            site(&[0x48, 0x83, 0xec, 8, 0x53, 0xc3]),
-            (0, Price::SingleStepped)
-        );
-        // mov rdi, rsi; push rbx; pop rbx; ret
-        let assembled = Assembled::new(&[0x48, 0x89, 0xf7, 0x53, 0x5b, 0xc3]);
-        let distance = |registers| {
-            site_of(&assembled, (Prologue::Ordinary, registers))
-                .unwrap()
-                .distance
-        };
-        assert_eq!(distance(ArgumentRegisters::none()), 3);
-        assert_eq!(distance(ArgumentRegisters::first(1)), 0);
-    }
-
-    #[test]
-    fn nothing_is_searched_behind_a_call() {
-        // endbr64; xor eax, eax; call …: the call itself is emulated and always executed.
-        assert_eq!(
-            site(&with_endbr64(&[0x31, 0xc0, 0xe8, 0, 0, 0, 0, 0x55, 0xc3])),
-            (6, Price::Emulated)
-        );
-        // call [rax]; push rbx
-        assert_eq!(site(&[0xff, 0x10, 0x53, 0xc3]), (0, Price::SingleStepped));
-        // rep movsb; push rbx
-        assert_eq!(site(&[0xf3, 0xa4, 0x53, 0xc3]), (0, Price::SingleStepped));
-    }
-
-    #[test]
-    fn an_indirect_jump_allows_only_what_follows_endbr64() {
-        // … jmp [rax*8 + table]: the table cannot be read.
-        let jump = [0xff, 0x24, 0xc5, 0, 0, 0, 0x40];
-        assert_eq!(
-            site(&[&[0x89, 0xf8, 0x53, 0x5b][..], &jump].concat()),
-            (0, Price::SingleStepped)
-        );
-        assert_eq!(
-            site(&with_endbr64(&[&[0x53, 0x5b][..], &jump].concat())),
-            (4, Price::Emulated)
-        );
-    }
-
-    #[test]
-    fn a_go_function_is_probed_behind_its_stack_check() {
-        // cmp rsp, [r14+16]; jbe grow; push rbp; pop rbp; ret; grow: call morestack; jmp entry
-        let go = [
-            0x49, 0x3b, 0x66, 0x10, 0x76, 3, 0x55, 0x5d, 0xc3, 0xe8, 0, 0x10, 0, 0, 0xeb, 0xf0,
-        ];
-        let assembled = Assembled::new(&go);
-        let chosen = site_of(&assembled, (Prologue::Go, ArgumentRegisters::none())).unwrap();
-        assert_eq!(
-            chosen,
-            Chosen {
-                distance: 6,
-                price: Price::Emulated
-            }
-        );
-        // Read as C it would be probed at the jump, and counted again after the stack has grown.
-        let chosen = site_of(&assembled, (Prologue::Ordinary, ArgumentRegisters::none())).unwrap();
-        assert_eq!(chosen.distance, 4);
-    }
-
-    #[test]
-    fn what_the_kernel_refuses_is_passed_over_or_left_out() {
-        // lock inc [rdi]; ret
-        assert_eq!(site(&[0xf0, 0xff, 0x07, 0xc3]), (3, Price::SingleStepped));
-        let how = (Prologue::Ordinary, ArgumentRegisters::none());
-        assert_eq!(
-            site_of(&Assembled::new(&[0x0f, 0x0b]), how),
-            Err(LeftOutReason::Refused)
-        );
-        assert_eq!(
-            site_of(&Assembled::new(&[0x06]), how),
-            Err(LeftOutReason::Undecodable)
-        );
-    }
-}
+#[path = "site_tests.rs"]
+mod tests;

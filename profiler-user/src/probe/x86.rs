@@ -1,5 +1,5 @@
 //! What the kernel does with a breakpoint on an x86-64 instruction (`arch/x86/kernel/uprobes.c`).
-use iced_x86::{Code, Instruction};
+use iced_x86::{EncodingKind, Instruction};
 
 use super::plan::Price;
 
@@ -53,7 +53,7 @@ pub(super) fn price(bytes: &[u8]) -> Price {
     let emulated = match opcode {
         [0x50..=0x57] => prefixes.is_empty() && matches!(rex, None | Some(0x41)),
         [0x90] => rex.is_none(),
-        [0xe8 | 0xe9 | 0xeb | 0x70..=0x7f, ..] | [0x0f, 0x80..=0x8f, ..] => !operand_size,
+        _ if is_relative_branch(opcode) => !operand_size,
         _ => bytes == NOP5,
     };
     if emulated {
@@ -63,18 +63,20 @@ pub(super) fn price(bytes: &[u8]) -> Price {
     }
 }
 
-/// Whether the kernel refuses a breakpoint on this instruction.
+/// Whether no breakpoint may lie on this instruction: the kernel refuses it, or executes something else instead.
 pub(super) fn is_refused(instruction: &Instruction, bytes: &[u8]) -> bool {
     let Encoding {
         prefixes,
-        rex: _,
+        rex,
         opcode,
     } = split(bytes);
-    if prefixes.iter().any(|prefix| REFUSED_PREFIXES.contains(prefix)) {
+    if prefixes.iter().any(|prefix| REFUSED_PREFIXES.contains(prefix))
+        || is_mistaken(instruction, rex, opcode)
+    {
         return true;
     }
-    if is_vector_extended(instruction, opcode) {
-        return false;
+    if prefixes.contains(&0x66) && is_relative_branch(opcode) {
+        return true;
     }
     let one_byte = |opcode| {
         // in, out, ins, outs; int3, int, iret; icebp, hlt, cli, sti.
@@ -91,9 +93,18 @@ pub(super) fn is_refused(instruction: &Instruction, bytes: &[u8]) -> bool {
     }
 }
 
-/// VEX, EVEX and XOP encodings begin with what was another opcode once.
-fn is_vector_extended(instruction: &Instruction, opcode: &[u8]) -> bool {
-    matches!(opcode.first(), Some(0xc4 | 0xc5 | 0x62 | 0x8f)) && instruction.code() != Code::Pop_rm64
+/// Whether the kernel takes the instruction for another one. Behind a VEX, EVEX or XOP prefix it looks at the opcode's
+/// last byte alone, and so takes `vmovq` for `jle`, `vpor` for `jmp`, `vcmppd` for `ret`. `xchg r8, rax` is `nop` to it.
+fn is_mistaken(instruction: &Instruction, rex: Option<u8>, opcode: &[u8]) -> bool {
+    instruction.code().encoding() != EncodingKind::Legacy || (rex.is_some() && opcode == [0x90])
+}
+
+/// `call`, `jmp` and conditional jumps to a distance.
+fn is_relative_branch(opcode: &[u8]) -> bool {
+    matches!(
+        opcode,
+        [0xe8 | 0xe9 | 0xeb | 0x70..=0x7f, ..] | [0x0f, 0x80..=0x8f, ..]
+    )
 }
 
 #[cfg(test)]
@@ -158,15 +169,58 @@ mod tests {
         for bytes in refuses {
             assert!(refused(bytes), "{bytes:x?}");
         }
-        let takes: [&[u8]; 5] = [
+        // jmp and call to 16 bits, as compilers write them before `__tls_get_addr`, too.
+        let narrow: [&[u8]; 3] = [
+            &[0x66, 0xeb, 0],
+            &[0x66, 0x66, 0x48, 0xe8, 0, 0, 0, 0],
+            &[0x66, 0x74, 0],
+        ];
+        for bytes in narrow {
+            assert!(refused(bytes), "{bytes:x?}");
+        }
+        let takes: [&[u8]; 9] = [
             &[0x55],
             &[0xf3, 0xc3],
             &[0xf3, 0x0f, 0x1e, 0xfa],
-            &[0xc5, 0xf9, 0x6e, 0xc6],
             &[0x0f, 0x1f, 0x00],
+            &[0x66, 0x90],
+            // pop [rax]: its first byte is that of XOP.
+            &[0x8f, 0x00],
+            // psubsb mm0, mm0; phaddw mm0, mm0; crc32 rax, r8: opcodes of two and three bytes, without VEX.
+            &[0x0f, 0xe8, 0xc0],
+            &[0x0f, 0x38, 0x01, 0xc0],
+            &[0xf2, 0x49, 0x0f, 0x38, 0xf1, 0xc0],
         ];
         for bytes in takes {
             assert!(!refused(bytes), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_takes_for_another_instruction_is_left_alone() {
+        let mistaken: [&[u8]; 14] = [
+            // vmovq rax, xmm0; vpor; vpcmpeqb; vpsubsb; vpminsw; vcmppd; vxorps; vaddsd
+            &[0xc4, 0xe1, 0xf9, 0x7e, 0xc0],
+            &[0xc5, 0xf9, 0xeb, 0xc1],
+            &[0xc5, 0xf9, 0x74, 0xc1],
+            &[0xc5, 0xf9, 0xe8, 0xc1],
+            &[0xc5, 0xf9, 0xea, 0xc1],
+            &[0xc5, 0xf9, 0xc2, 0xc1, 1],
+            &[0xc5, 0xf8, 0x57, 0xc1],
+            &[0xc5, 0xfb, 0x58, 0xc1],
+            // vpbroadcastb zmm0, eax; vzeroupper; andn rax, r8, r8
+            &[0x62, 0xf2, 0x7d, 0x48, 0x7a, 0xc0],
+            &[0xc5, 0xf8, 0x77],
+            &[0xc4, 0xc2, 0xb8, 0xf2, 0xc0],
+            // vprotb xmm0, xmm1, xmm2
+            &[0x8f, 0xe9, 0x68, 0x90, 0xc1],
+            // xchg r8, rax; xchg r8d, eax
+            &[0x49, 0x90],
+            &[0x41, 0x90],
+        ];
+        for bytes in mistaken {
+            assert!(refused(bytes), "{bytes:x?}");
+            assert_eq!(price(bytes), Price::SingleStepped, "{bytes:x?}");
         }
     }
 }

@@ -89,6 +89,18 @@ impl Attachments {
         Ok(())
     }
 
+    /// Lets go of a process that has ended, and returns its links.
+    pub fn forget(&mut self, pid: u32) -> Vec<Link> {
+        let ended = |group: &mut Group| {
+            group
+                .links
+                .extract_if(.., |process| process.pid == pid)
+                .collect::<Vec<_>>()
+        };
+        let processes = self.groups.iter_mut().flat_map(ended);
+        processes.flat_map(|process| process.links).collect()
+    }
+
     /// Takes functions off: at once what they record, then their probes.
     pub fn detach(
         &mut self,

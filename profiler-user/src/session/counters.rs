@@ -24,6 +24,22 @@ struct Watched {
 }
 
 impl Counters {
+    /// By function: its calls. Looks after buckets that may overflow, too: to be called at each interval.
+    pub fn calls(&mut self, kernel: &Kernel) -> Vec<u64> {
+        let functions = kernel.layout.functions;
+        let mut calls = vec![0; functions as usize];
+        for cpu in 0..kernel.layout.cpus {
+            for function in (0..functions).map(FunctionId) {
+                let stats = kernel.stats.get(kernel.slot(cpu, function));
+                calls[function.0 as usize] += stats.timed + stats.untimed;
+                if stats.returns >= WATCH_FROM {
+                    let _: Histogram = self.histogram(kernel, function);
+                }
+            }
+        }
+        calls
+    }
+
     /// A function's counters, without its histogram.
     pub fn totals(kernel: &Kernel, function: FunctionId) -> FunctionTotals {
         let mut totals = FunctionTotals::default();
@@ -70,16 +86,6 @@ impl Counters {
             watched.totals[index] += u64::from(now.wrapping_sub(watched.shown[index]));
             watched.shown[index] = now;
             into[index] += watched.totals[index];
-        }
-    }
-
-    /// Looks after buckets that may overflow. To be called at each interval.
-    pub fn watch(&mut self, kernel: &Kernel, functions: u32) {
-        for function in (0..functions).map(FunctionId) {
-            let hot = |cpu| kernel.stats.get(kernel.slot(cpu, function)).returns >= WATCH_FROM;
-            if (0..kernel.layout.cpus).any(hot) {
-                let _: Histogram = self.histogram(kernel, function);
-            }
         }
     }
 }

@@ -64,6 +64,11 @@ impl Display {
         Self { output, view, live }
     }
 
+    /// How the table is shown.
+    pub(super) fn view(&self) -> &View {
+        &self.view
+    }
+
     /// Whether the table is shown while running.
     pub(super) fn is_live(&self) -> bool {
         self.live.is_some()

@@ -18,9 +18,6 @@ use crate::record::escape::escaped;
 use crate::target::command::{self, RunningCommand};
 use crate::target::process;
 
-/// How often the governor looks at the cost.
-const OBSERVE_EVERY: Duration = Duration::from_millis(250);
-
 /// What a session is about.
 pub(super) enum Target {
     /// Processes that were running.
@@ -36,7 +33,8 @@ pub(super) struct Session {
     pub(super) state: State,
     pub(super) notices: UnboundedReceiver<Notice>,
     pub(super) reader: Reader,
-    pub(super) ends: Vec<OwnedFd>,
+    /// The processes, and what tells of their ends.
+    pub(super) ends: Vec<(u32, OwnedFd)>,
     pub(super) settings: Settings,
     pub(super) summary_file: Option<SummaryFile>,
 }
@@ -71,7 +69,7 @@ impl Session {
             source,
         })?;
         let ended = runtime.block_on(async {
-            let mut events = EventLoop::new(&settings, ends, &target)?;
+            let mut events = EventLoop::new(&settings, state.observe_period(), ends, &target)?;
             // Only now: who waits for this line may send a signal at once.
             announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
@@ -112,13 +110,18 @@ struct EventLoop {
     refresh: Interval,
     observe: Interval,
     deadline: Option<tokio::time::Instant>,
-    ends: Vec<AsyncFd<OwnedFd>>,
+    ends: Vec<(u32, AsyncFd<OwnedFd>)>,
     /// The command, if one was started.
     command: Option<u32>,
 }
 
 impl EventLoop {
-    fn new(settings: &Settings, ends: Vec<OwnedFd>, target: &Target) -> Result<Self, SessionError> {
+    fn new(
+        settings: &Settings,
+        observe_every: Duration,
+        ends: Vec<(u32, OwnedFd)>,
+        target: &Target,
+    ) -> Result<Self, SessionError> {
         let handler = |kind| {
             signal(kind).map_err(|source| SessionError::System {
                 what: "handle a signal",
@@ -135,11 +138,14 @@ impl EventLoop {
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
-            observe: every(OBSERVE_EVERY),
+            observe: every(observe_every),
             deadline: settings
                 .duration
                 .map(|duration| tokio::time::Instant::now() + duration),
-            ends: ends.into_iter().map(watched).collect::<Result<_, _>>()?,
+            ends: ends
+                .into_iter()
+                .map(|(pid, fd)| Ok((pid, watched(fd)?)))
+                .collect::<Result<_, SessionError>>()?,
             command: match target {
                 Target::Command(command) => Some(command.pid()),
                 Target::Processes => None,
@@ -169,7 +175,8 @@ impl EventLoop {
                 _ = self.hangup.recv() => return Ok(End::Signal),
                 () = until(self.deadline) => return Ok(End::TimeOver),
                 index = first_end(&self.ends) => {
-                    drop(self.ends.swap_remove(index));
+                    let (ended, _) = self.ends.swap_remove(index);
+                    state.forget(ended);
                     // A command's end is the session's; followed children may live on.
                     if self.ends.is_empty() || self.command.is_some_and(|pid| !process::is_alive(pid)) {
                         return Ok(End::TargetEnded);
@@ -180,13 +187,13 @@ impl EventLoop {
                     Notice::Exec { pid } => state.note_exec(pid),
                     Notice::Forked { child } => {
                         if let Some(end) = state.follow(child) {
-                            self.ends.push(watched(end)?);
+                            self.ends.push((child, watched(end)?));
                         }
                     }
                 },
                 _ = self.observe.tick() => state.observe()?,
                 _ = self.refresh.tick(), if display.is_live() => {
-                    let summary = state.summary();
+                    let summary = state.summary(display.view());
                     display.refresh(&summary)?;
                 }
             }
@@ -221,11 +228,11 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 }
 
 /// The index of a descriptor that tells of an end.
-async fn first_end(ends: &[AsyncFd<OwnedFd>]) -> usize {
+async fn first_end(ends: &[(u32, AsyncFd<OwnedFd>)]) -> usize {
     std::future::poll_fn(|context| {
         let ready = ends
             .iter()
-            .position(|end| end.poll_read_ready(context).is_ready());
+            .position(|(_, end)| end.poll_read_ready(context).is_ready());
         ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     })
     .await

@@ -5,10 +5,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use crate::cli::config::{SelectionConfig, SessionConfig, SiteChoice};
+use crate::cli::config::{ProbingConfig, SelectionConfig, SessionConfig};
 use crate::kernel::capability::{self, Capabilities};
 use crate::object::ObjectFile;
-use crate::probe::plan::{Plan, Price, Returns, ReturnsChoice, Site};
+use crate::probe::plan::{Plan, Returns, ReturnsChoice};
 use crate::probe::planner::{self, MappedObject};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
@@ -51,7 +51,7 @@ pub fn check_permissions() -> Result<(), SessionError> {
 /// Makes the plan for some processes.
 pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, SessionError> {
     check_permissions()?;
-    let request = request(&config.selection, config.probing.returns)?;
+    let request = request(&config.selection, config.probing)?;
     let mut warnings = Vec::new();
     let mut seccomp = false;
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
@@ -81,9 +81,6 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
         ..ProcessFacts::default()
     };
     let mut plan = planner::plan(&objects, &request, facts)?;
-    if config.probing.site == SiteChoice::Entry {
-        probe_entries(&mut plan);
-    }
     if config.probing.returns == ReturnsChoice::ReturnProbe {
         warnings.push(
             "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
@@ -124,7 +121,7 @@ fn hold_files(plan: &mut Plan) -> Result<Vec<File>, SessionError> {
     Ok(files)
 }
 
-fn request(selection: &SelectionConfig, returns: ReturnsChoice) -> Result<Request, SessionError> {
+fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Request, SessionError> {
     let SelectionConfig {
         functions,
         exclude,
@@ -145,7 +142,8 @@ fn request(selection: &SelectionConfig, returns: ReturnsChoice) -> Result<Reques
             .map(|text| text.parse())
             .collect::<Result<_, _>>()?,
         focus: parsed(focus)?,
-        returns,
+        returns: probing.returns,
+        site: probing.site,
     })
 }
 
@@ -187,24 +185,6 @@ fn open_objects(
     }
     objects.sort_by_key(|object| !object.is_main);
     Ok((objects, mapped_by))
-}
-
-fn probe_entries(plan: &mut Plan) {
-    for function in &mut plan.functions {
-        let Site {
-            offset,
-            distance,
-            price: _,
-        } = function.entry;
-        if distance != 0 {
-            let offset = offset - u64::from(distance);
-            function.entry = Site {
-                offset,
-                distance: 0,
-                price: Price::SingleStepped,
-            };
-        }
-    }
 }
 
 fn check_focus(plan: &Plan) -> Result<(), SessionError> {

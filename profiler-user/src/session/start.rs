@@ -47,8 +47,10 @@ pub(super) fn start(
     let (mode, cost) = measured(measuring)?;
     let mut kernel = load(&setup, config, mode)?;
     let rings = (kernel.take_events()?, kernel.take_process_events()?);
-    let notices = processes.iter().map(Process::end_notice);
-    let ends = notices.collect::<Result<_, _>>()?;
+    let notices = processes
+        .iter()
+        .map(|process| Ok((process.pid, process.end_notice()?)));
+    let ends = notices.collect::<Result<_, SessionError>>()?;
     warn_of(&setup, mode);
     let attaching = Instant::now();
     let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;

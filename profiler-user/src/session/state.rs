@@ -17,11 +17,14 @@ use super::reader::{Reader, ReaderResult};
 use super::setup::Setup;
 use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
+use crate::kernel::link;
 use crate::kernel::load::Kernel;
 use crate::probe::plan::Returns;
 use crate::target::process::Process;
-use crate::ui::{Overhead, Row, Summary, plan_text};
+use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
+/// How often the governor looks at the cost.
+const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// Functions named in a note.
 const NAMED: usize = 5;
 
@@ -68,11 +71,7 @@ impl State {
         let elapsed_ns = self.observed.elapsed().as_nanos() as f64;
         self.observed = Instant::now();
         self.kernel.flush_log();
-        let calls: Vec<u64> = self
-            .function_ids()
-            .map(|function| Counters::totals(&self.kernel, function).calls)
-            .collect();
-        self.counters.watch(&self.kernel, calls.len() as u32);
+        let calls = self.counters.calls(&self.kernel);
         let decision = self
             .governor
             .observe(&self.setup.plan, &self.model, &calls, elapsed_ns);
@@ -118,6 +117,19 @@ impl State {
         }
     }
 
+    /// How often [`Self::observe`] is worth its time: it reads a slot for each function and CPU.
+    pub(super) fn observe_period(&self) -> Duration {
+        const SLOTS_A_LOOK: usize = 200_000;
+        let slots = self.kernel.stats.len();
+        OBSERVE_EVERY * (slots / SLOTS_A_LOOK + 1).min(8) as u32
+    }
+
+    /// A process has ended: its links are taken away. Beside the loop, since the kernel takes its time.
+    pub(super) fn forget(&mut self, pid: u32) {
+        let links = self.attachments.forget(pid);
+        std::thread::spawn(move || link::detach(links));
+    }
+
     /// Attaches a forked child. Returns what tells of its end.
     pub(super) fn follow(&mut self, child: u32) -> Option<OwnedFd> {
         let end = Process::open(child).and_then(|process| process.end_notice()).ok();
@@ -158,62 +170,66 @@ impl State {
             .collect()
     }
 
-    fn totals(&mut self) -> Vec<FunctionTotals> {
-        let Self {
-            kernel,
-            counters,
-            setup,
-            ..
-        } = self;
-        let with_histogram = |function| {
-            let mut totals = Counters::totals(kernel, function);
-            if totals.returns > 0 {
-                totals.histogram = counters.histogram(kernel, function);
-            }
-            totals
-        };
-        (0..setup.plan.functions.len() as u32)
-            .map(FunctionId)
-            .map(with_histogram)
+    /// By function: its counters, without histograms, which are read only where they are shown: they are large.
+    fn totals(&self) -> Vec<FunctionTotals> {
+        self.function_ids()
+            .map(|function| Counters::totals(&self.kernel, function))
             .collect()
     }
 
-    /// The state of now.
-    pub(super) fn summary(&mut self) -> Summary {
+    /// The state of now, for a table of this view.
+    pub(super) fn summary(&mut self, view: &View) -> Summary {
         let totals = self.totals();
-        self.summary_of(&totals)
+        self.summary_of(&totals, view)
     }
 
-    fn summary_of(&self, totals: &[FunctionTotals]) -> Summary {
+    fn summary_of(&mut self, totals: &[FunctionTotals], view: &View) -> Summary {
         Summary {
             title: self.title.clone(),
             elapsed: self.elapsed(),
-            rows: self.rows(totals),
             losses: self.losses(totals),
             overhead: self.overhead(totals),
             quantile_error: self.kernel.layout.resolution.map(relative_error),
             notes: self.all_notes(),
+            rows: self.rows(totals, view),
         }
     }
 
-    fn rows(&self, totals: &[FunctionTotals]) -> Vec<Row> {
-        let plan = &self.setup.plan;
-        let called = plan
-            .functions
-            .iter()
+    /// The called functions; those that the view shows have their histograms.
+    fn rows(&mut self, totals: &[FunctionTotals], view: &View) -> Vec<Row> {
+        let called = self
+            .function_ids()
             .zip(totals)
             .filter(|(_, totals)| totals.calls > 0);
-        called
-            .map(|(function, totals)| Row {
-                function: function.name.clone(),
-                object: plan.objects[function.object].name.clone(),
-                totals: totals.clone(),
-                untimed: match &function.returns {
-                    Returns::EntryOnly(reason) => Some(plan_text::entry_only_reason(*reason).to_owned()),
-                    Returns::ReturnProbe(_) | Returns::ExitSites(..) => None,
-                },
-            })
-            .collect()
+        let (ids, mut rows): (Vec<FunctionId>, Vec<Row>) = called
+            .map(|(function, totals)| (function, self.row(function, totals.clone())))
+            .unzip();
+        let shown = match (view.sort, view.top) {
+            // Sorting needs them all.
+            (SortKey::P99, _) | (_, None) => rows.len(),
+            (
+                SortKey::Calls | SortKey::Total | SortKey::SelfTime | SortKey::Avg | SortKey::Max,
+                Some(top),
+            ) => top,
+        };
+        for position in table::order(&rows, view.sort).into_iter().take(shown) {
+            rows[position].totals.histogram = self.counters.histogram(&self.kernel, ids[position]);
+        }
+        rows
+    }
+
+    fn row(&self, function: FunctionId, totals: FunctionTotals) -> Row {
+        let plan = &self.setup.plan;
+        let planned = &plan.functions[function.0 as usize];
+        Row {
+            function: planned.name.clone(),
+            object: plan.objects[planned.object].name.clone(),
+            totals,
+            untimed: match &planned.returns {
+                Returns::EntryOnly(reason) => Some(plan_text::entry_only_reason(*reason).to_owned()),
+                Returns::ReturnProbe(_) | Returns::ExitSites(..) => None,
+            },
+        }
     }
 
     fn overhead(&self, totals: &[FunctionTotals]) -> Option<Overhead> {
@@ -294,13 +310,20 @@ impl State {
                 counts.undecodable()
             ));
         }
-        let summary = self.summary_of(&totals);
+        let summary = self.summary_of(&totals, display.view());
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
-            file.write(&SummaryData {
+            let Self {
+                kernel,
+                counters,
+                setup,
+                ..
+            } = &mut self;
+            file.write(&mut SummaryData {
                 times,
-                mode: self.kernel.mode,
-                plan: &self.setup.plan,
+                mode: kernel.mode,
+                histogram: &mut |function| counters.histogram(kernel, function),
+                plan: &setup.plan,
                 totals: &totals,
                 losses: &losses,
                 recorded: counts,

@@ -4,11 +4,13 @@ use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use profiler_common::cookie::FunctionId;
 use profiler_common::loss::LossReason;
 use serde_json::{Value, json};
 
 use super::SessionError;
 use crate::aggregate::FunctionTotals;
+use crate::aggregate::histogram::Histogram;
 use crate::kernel::AttachMode;
 use crate::probe::plan::{Plan, PlannedFunction, Returns};
 use crate::recorder::PipelineCounts;
@@ -40,8 +42,10 @@ pub struct SummaryData<'a> {
     pub mode: AttachMode,
     /// The plan.
     pub plan: &'a Plan,
-    /// By function: its counters, with the histogram.
+    /// By function: its counters.
     pub totals: &'a [FunctionTotals],
+    /// Reads a function's histogram.
+    pub histogram: &'a mut dyn FnMut(FunctionId) -> Histogram,
     /// What was lost, by reason.
     pub losses: &'a [(LossReason, u64)],
     /// What was recorded.
@@ -62,7 +66,7 @@ impl SummaryFile {
     }
 
     /// Writes the summary.
-    pub fn write(self, data: &SummaryData<'_>) -> Result<(), SessionError> {
+    pub fn write(self, data: &mut SummaryData<'_>) -> Result<(), SessionError> {
         let Self { path, file } = self;
         let mut writer = BufWriter::new(file);
         let written = serde_json::to_writer_pretty(&mut writer, &document(data)).map_err(Into::into);
@@ -73,23 +77,26 @@ impl SummaryFile {
     }
 }
 
-fn document(data: &SummaryData<'_>) -> Value {
+fn document(data: &mut SummaryData<'_>) -> Value {
     let SummaryData {
         times,
         mode,
         plan,
         totals,
+        histogram,
         losses,
         recorded,
         reader_cpu,
         notes,
     } = data;
-    let functions: Vec<Value> = plan
-        .functions
-        .iter()
-        .zip(*totals)
-        .map(|(planned, totals)| function(plan, planned, totals))
-        .collect();
+    let with_histogram = |(planned, totals): (&PlannedFunction, &FunctionTotals)| {
+        let mut totals = totals.clone();
+        if totals.returns > 0 {
+            totals.histogram = histogram(planned.id);
+        }
+        function(plan, planned, &totals)
+    };
+    let functions: Vec<Value> = plan.functions.iter().zip(*totals).map(with_histogram).collect();
     let loss: serde_json::Map<String, Value> = losses
         .iter()
         .map(|(reason, count)| (reason.key().to_owned(), json!(count)))

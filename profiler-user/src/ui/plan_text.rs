@@ -75,6 +75,6 @@ pub const fn left_out_reason(reason: LeftOutReason) -> &'static str {
         LeftOutReason::Undecodable => "its first instruction could not be decoded",
         LeftOutReason::NotCode => "outside the executable segments",
         LeftOutReason::Excluded => "named by --exclude",
-        LeftOutReason::Refused => "the kernel refuses a breakpoint on its first instruction",
+        LeftOutReason::Refused => "the kernel takes no breakpoint on its first instruction",
     }
 }

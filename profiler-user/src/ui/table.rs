@@ -79,19 +79,25 @@ fn key(row: &Row, sort: SortKey) -> u64 {
 
 /// The called functions, sorted: by the key, then by calls, then by name.
 pub fn sorted(rows: &[Row], sort: SortKey) -> Vec<&Row> {
-    let mut keyed: Vec<_> = rows
-        .iter()
-        .filter(|row| row.totals.calls > 0)
-        .map(|row| (key(row, sort), row))
+    let positions = order(rows, sort).into_iter();
+    positions.map(|position| &rows[position]).collect()
+}
+
+/// The positions of the called functions, sorted: by the key, then by calls, then by name.
+pub fn order(rows: &[Row], sort: SortKey) -> Vec<usize> {
+    let mut keyed: Vec<_> = (0..rows.len())
+        .filter(|position| rows[*position].totals.calls > 0)
+        .map(|position| (key(&rows[position], sort), position))
         .collect();
     keyed.sort_by(|(one, first), (other, second)| {
+        let (first, second) = (&rows[*first], &rows[*second]);
         let calls = second.totals.calls.cmp(&first.totals.calls);
         other
             .cmp(one)
             .then(calls)
             .then_with(|| first.function.cmp(&second.function))
     });
-    keyed.into_iter().map(|(_, row)| row).collect()
+    keyed.into_iter().map(|(_, position)| position).collect()
 }
 
 /// The whole summary: title, table, footer. Ends with a line end.
