@@ -7,9 +7,12 @@
 #error "the first instructions are those of x86-64"
 #endif
 
-#define FUNCTION(name, body) \
+#define ASSEMBLED(name, body) \
     __asm__(".text\n.p2align 4\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" body \
-            "\n.size " #name ", . - " #name "\n"); \
+            "\n.size " #name ", . - " #name "\n");
+
+#define FUNCTION(name, body) \
+    ASSEMBLED(name, body) \
     long name(double, double);
 
 FUNCTION(first_vmovq, "vmovq %xmm0, %rax\n ret")                       /* 7e: jle */
@@ -20,9 +23,8 @@ FUNCTION(first_vpminsw, "vpminsw %xmm1, %xmm0, %xmm0\n movq %xmm0, %rax\n ret") 
 FUNCTION(first_vcmppd, "vcmppd $1, %xmm1, %xmm0, %xmm0\n movq %xmm0, %rax\n ret") /* c2: ret */
 FUNCTION(first_vxorps, "vxorps %xmm1, %xmm0, %xmm0\n movq %xmm0, %rax\n ret")     /* 57: push */
 FUNCTION(first_vaddsd, "vaddsd %xmm1, %xmm0, %xmm0\n movq %xmm0, %rax\n ret")     /* 58: nothing special */
-FUNCTION(first_xchg, "xchg %r8, %rax\n ret")                           /* 90: nop */
-
-typedef long fifth(long, long, long, long, long);
+ASSEMBLED(first_xchg, "xchg %r8, %rax\n ret")                                    /* 90: nop */
+long first_xchg(long, long, long, long, long);
 
 int main(void)
 {
@@ -42,7 +44,7 @@ int main(void)
         sums[4] += first_vxorps(left, right);
         sums[5] += first_vaddsd(left, right);
         sums[6] += first_vpminsw(left, right);
-        sums[8] += ((fifth *)(void *)first_xchg)(1, 2, 3, 4, i);
+        sums[8] += first_xchg(1, 2, 3, 4, i);
         sums[7] += first_vcmppd(left, right);
     }
     for (int i = 0; i < 9; i++) {
