@@ -44,6 +44,14 @@ pub enum SessionError {
         /// Why its returns are not seen.
         reason: &'static str,
     },
+    /// Nothing of what was asked for can be probed.
+    #[error("no function that was asked for can be probed: `{function}` is left out ({reason})")]
+    AllLeftOut {
+        /// The first of them.
+        function: String,
+        /// Why it is left out.
+        reason: &'static str,
+    },
     /// The kernel refused every probe.
     #[error("the kernel refused all {probes} probes, the first with: {source}")]
     AllRefused {

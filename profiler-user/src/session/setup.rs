@@ -35,6 +35,17 @@ impl Setup {
         self.files.len()
     }
 
+    /// Whether there is anything to attach to.
+    pub fn check(&self) -> Result<(), SessionError> {
+        match self.plan.left_out.first() {
+            Some(first) if self.plan.functions.is_empty() => Err(SessionError::AllLeftOut {
+                function: first.name.clone(),
+                reason: plan_text::left_out_reason(first.reason),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Says the warnings.
     pub fn warn(&self) {
         for warning in &self.warnings {

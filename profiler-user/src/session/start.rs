@@ -44,6 +44,7 @@ pub(super) fn start(
     let outputs = open_outputs(config)?;
     let measuring = measure_probes(config.probing.attach_mode);
     let setup = setup::plan(processes, config)?;
+    setup.check()?;
     let (mode, cost) = measured(measuring)?;
     let mut kernel = load(&setup, config, mode)?;
     let rings = (kernel.take_events()?, kernel.take_process_events()?);

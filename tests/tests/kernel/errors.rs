@@ -76,6 +76,18 @@ fn a_pattern_that_matches_nothing_names_the_nearest_function() {
     });
 }
 
+/// Check that functions of which none can be probed are named, with the reason.
+#[test]
+fn functions_of_which_none_can_be_probed_are_told_with_the_reason() {
+    with_kernel(|_| {
+        let target = Target::start(&Program::new("vectors.c").flags(&["-O2"]).build(), &[]);
+        assert_failure(
+            &attach(target.pid(), &["--site", "entry", "--function", "first_vpor"]),
+            &["first_vpor", "no breakpoint"],
+        );
+    });
+}
+
 /// Check that counters that need more memory than allowed say so and how to allow it.
 #[test]
 fn a_budget_of_memory_that_is_too_small_is_named_with_its_option() {
