@@ -19,7 +19,7 @@ use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
 use crate::kernel::link;
 use crate::kernel::load::Kernel;
-use crate::probe::plan::Returns;
+use crate::probe::plan::{LeftOut, LeftOutReason, Returns};
 use crate::target::process::Process;
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
@@ -253,6 +253,7 @@ impl State {
         if self.kernel.layout.resolution.is_none() {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
+        notes.extend(left_out_note(&self.setup.plan.left_out));
         if !self.attachments.refused().is_empty() {
             notes.push(format!(
                 "the kernel refused: {}",
@@ -336,5 +337,31 @@ impl State {
             Some(error) if !error.is_broken_pipe() => Err(error.into()),
             Some(_) | None => Ok(lost),
         }
+    }
+}
+
+/// What was asked for and is not probed. What the user excluded is no news.
+fn left_out_note(left_out: &[LeftOut]) -> Option<String> {
+    let told = left_out
+        .iter()
+        .filter(|left_out| left_out.reason != LeftOutReason::Excluded);
+    let named: Vec<String> = told
+        .clone()
+        .take(NAMED)
+        .map(|left_out| {
+            format!(
+                "{} ({})",
+                left_out.name,
+                plan_text::left_out_reason(left_out.reason)
+            )
+        })
+        .collect();
+    match told.count().saturating_sub(NAMED) {
+        _ if named.is_empty() => None,
+        0 => Some(format!("not probed: {}", named.join(", "))),
+        more => Some(format!(
+            "not probed: {} and {more} more, which --dry-run names",
+            named.join(", ")
+        )),
     }
 }
