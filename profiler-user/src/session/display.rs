@@ -83,9 +83,9 @@ impl Display {
 
     /// Prints the last table.
     pub(super) fn conclude(mut self, summary: &Summary) -> Result<(), SessionError> {
-        if self.live.is_some() {
-            self.refresh(&Summary::default())?;
-            self.live = None;
+        if let Some(mut live) = self.live.take() {
+            // The last table takes the place of the live one.
+            written(live.draw("", None))?;
         }
         let text = table::render(summary, &self.view);
         written(match self.output {

@@ -31,6 +31,16 @@ impl CostModel {
         }
     }
 
+    /// What of the probes' own time lies within a measured duration, ns a call: the way back from the entry's trap, the
+    /// way into the return's, and the second trap of a single-stepped entry.
+    pub fn within_duration(&self, entry: Price) -> f64 {
+        let pair = self
+            .cost
+            .entry_and_return_ns
+            .unwrap_or(2.0 * self.cost.emulated_ns);
+        pair / 2.0 + self.hit(entry) - self.cost.emulated_ns
+    }
+
     /// ns of the target's time per call, and how many hits that is.
     pub fn call(&self, function: &PlannedFunction) -> (f64, u64) {
         let entry = self.hit(function.entry.price);

@@ -19,7 +19,7 @@ use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
 use crate::kernel::link;
 use crate::kernel::load::Kernel;
-use crate::probe::plan::{LeftOut, LeftOutReason, Returns};
+use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
 use crate::target::process::Process;
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
@@ -244,6 +244,8 @@ impl State {
             hits,
             hit_ns: spent / hits as f64,
             core_percent: 100.0 * spent / elapsed,
+            in_duration_ns: self.model.within_duration(Price::Emulated),
+            in_duration_stepped_ns: self.model.within_duration(Price::SingleStepped),
             basis: "estimated from probes measured on this machine",
         })
     }

@@ -17,6 +17,7 @@ pub(super) fn lines(summary: &Summary, view: &View) -> Vec<String> {
         lines.push(plain("lost:      nothing".to_owned()));
     }
     lines.extend(summary.overhead.as_ref().map(overhead).map(plain));
+    lines.extend(summary.overhead.as_ref().map(durations).map(plain));
     lines.extend(untimed(&summary.rows).map(plain));
     lines.extend(summary.quantile_error.map(exactness).map(plain));
     lines.extend(
@@ -48,6 +49,16 @@ fn overhead(cost: &Overhead) -> String {
         thousands(cost.hits),
         duration(cost.hit_ns.round() as u64),
         cost.basis
+    )
+}
+
+fn durations(cost: &Overhead) -> String {
+    let nanoseconds = |ns: f64| duration(ns.round() as u64);
+    format!(
+        "durations: contain up to {} of the probes' own time a call, {} where the entry is single-stepped \
+         (--dry-run shows where), and that of the probed functions called",
+        nanoseconds(cost.in_duration_ns),
+        nanoseconds(cost.in_duration_stepped_ns),
     )
 }
 

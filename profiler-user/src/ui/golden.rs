@@ -68,6 +68,8 @@ fn summary() -> Summary {
             hits: 2_469_150,
             hit_ns: 812.4,
             core_percent: 16.05,
+            in_duration_ns: 400.0,
+            in_duration_stepped_ns: 9_000.0,
             basis: "measured on this machine",
         }),
         quantile_error: Some(0.0625),

@@ -40,7 +40,11 @@ pub struct Overhead {
     pub hit_ns: f64,
     /// Share of one core spent on them, percent.
     pub core_percent: f64,
-    /// Where `hit_ns` comes from: `measured on this machine`, `a typical value`.
+    /// How much of it lies within a measured duration, ns a call, and how much more where the entry is single-stepped.
+    pub in_duration_ns: f64,
+    /// See [`Self::in_duration_ns`].
+    pub in_duration_stepped_ns: f64,
+    /// Where these come from: `measured on this machine`, `a typical value`.
     pub basis: &'static str,
 }
 
