@@ -8,8 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 pub struct FunctionStats {
-    /// Entries that opened a frame. With [`Self::untimed`] they are the calls: a hit adds to one of the two, as an atomic
-    /// addition is a tenth of a program's time.
+    /// Entries that opened a frame. With [`Self::untimed`] they are the calls: a hit adds to one of the two, as each
+    /// atomic addition takes some 5 ns.
     pub timed: u64,
     /// Returns that were paired with their entry.
     pub returns: u64,
