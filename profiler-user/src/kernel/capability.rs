@@ -1,6 +1,6 @@
 //! What this kernel and this user can do: found out by trying, not by asking for a version.
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::util::KernelVersion;
@@ -88,9 +88,26 @@ pub(super) fn uprobe_pmu() -> io::Result<UprobePmu> {
 /// Tries a mode on a function of our own.
 pub fn try_mode(mode: AttachMode) -> Result<(), KernelError> {
     let function = OwnFunction::cheap()?;
-    attach_empty(mode, &function)
-        .map(drop)
-        .map_err(|source| KernelError::ModeUnsupported { mode, source })
+    let (program, _link) =
+        attach_empty(mode, &function).map_err(|source| KernelError::ModeUnsupported { mode, source })?;
+    if mode == AttachMode::Multi && !sees_all_threads(program.as_fd(), &function) {
+        return Err(KernelError::FirstThreadOnly);
+    }
+    Ok(())
+}
+
+/// Whether a multi link to a process sees all of its threads. Until 6.6.35, 6.9.5 and 6.10 it saw the first one alone;
+/// the kernels that were mended refuse a negative process id as invalid, the others look for it
+/// (`bpf_uprobe_multi_link_attach`, kernel/trace/bpf_trace.c).
+fn sees_all_threads(program: BorrowedFd<'_>, function: &OwnFunction) -> bool {
+    let target = MultiTarget {
+        path: calibrate::OWN_PATH,
+        offsets: &[function.offset],
+        cookies: &[0],
+        pid: u32::MAX,
+    };
+    let refused = syscall::link_multi(program, MultiKind::Entry, &target).err();
+    refused.is_some_and(|error| error.raw_os_error() == Some(libc::EINVAL))
 }
 
 /// Attaches the empty program to a function of our own: entry and return in a session, the entry alone otherwise.

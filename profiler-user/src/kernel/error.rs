@@ -35,6 +35,12 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// Multi links are there, but miss threads.
+    #[error(
+        "`multi` probes of this kernel see a process's first thread only, which 6.6.35, 6.9.5 and 6.10 mended: leave \
+         `--attach-mode` out to use the best there is"
+    )]
+    FirstThreadOnly,
     /// aya could not load the object.
     #[error("failed to load the kernel programs (see `ebpf-prof doctor`)")]
     Load(#[from] Box<aya::EbpfError>),
