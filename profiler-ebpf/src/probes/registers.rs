@@ -50,7 +50,7 @@ impl Registers {
             4 => sign,
             5 => parity,
             6 => sign != overflow,
-            _ => zero | (sign != overflow),
+            _ => zero || (sign != overflow),
         };
         holds != (code & 1 != 0)
     }
