@@ -17,9 +17,17 @@ pub(super) fn lines(summary: &Summary, view: &View) -> Vec<String> {
         lines.push(plain("lost:      nothing".to_owned()));
     }
     lines.extend(summary.overhead.as_ref().map(overhead).map(plain));
-    lines.extend(summary.overhead.as_ref().map(durations).map(plain));
+    let timed = summary.rows.iter().any(|row| row.totals.returns > 0);
+    lines.extend(
+        summary
+            .overhead
+            .as_ref()
+            .filter(|_| timed)
+            .map(durations)
+            .map(plain),
+    );
     lines.extend(untimed(&summary.rows).map(plain));
-    lines.extend(summary.quantile_error.map(exactness).map(plain));
+    lines.extend(summary.quantile_error.filter(|_| timed).map(exactness).map(plain));
     lines.extend(
         summary
             .notes
