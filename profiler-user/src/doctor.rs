@@ -98,15 +98,7 @@ fn described(error: &KernelError) -> String {
 
 fn kernel_version() -> Finding {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let release = release.trim().to_owned();
-    if capability::is_new_enough() {
-        return good("kernel", release);
-    }
-    Finding {
-        what: "kernel".to_owned(),
-        state: State::Bad,
-        detail: format!("{release}: 5.15 is the oldest that works (attach cookies)"),
-    }
+    good("kernel", release.trim())
 }
 
 fn permissions() -> Vec<Finding> {
@@ -154,12 +146,16 @@ fn modes(findings: &mut Vec<Finding>) -> Option<AttachMode> {
         } else {
             State::Replaced
         };
-        let detail = format!("since {}", mode.since());
-        findings.push(finding(
-            format!("{mode} probes"),
-            tried.map(|()| detail),
-            otherwise,
-        ));
+        let since = format!("since {}", mode.since());
+        let what = format!("{mode} probes");
+        findings.push(match tried {
+            Err(KernelError::ModeUnsupported { source, .. }) => Finding {
+                what,
+                state: otherwise,
+                detail: format!("{since}: {source}"),
+            },
+            tried => finding(what, tried.map(|()| since), otherwise),
+        });
     }
     best
 }

@@ -4,11 +4,12 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::util::KernelVersion;
+use aya_obj::generated::bpf_func_id;
 
 use super::AttachMode;
 use super::calibrate::{self, OwnFunction};
 use super::error::KernelError;
-use super::program::load_empty;
+use super::program::{has_helper, load_empty};
 use super::syscall::{self, MultiKind, MultiTarget, UprobePmu};
 
 /// The capabilities that the profiler needs, with their numbers (include/uapi/linux/capability.h).
@@ -98,7 +99,7 @@ pub fn try_mode(mode: AttachMode) -> Result<(), KernelError> {
 
 /// Whether a multi link to a process sees all of its threads. Until 6.6.35, 6.9.5 and 6.10 it saw the first one alone;
 /// the kernels that were mended refuse a negative process id as invalid, the others look for it
-/// (`bpf_uprobe_multi_link_attach`, kernel/trace/bpf_trace.c).
+/// (`bpf_uprobe_multi_link_attach`, `kernel/trace/bpf_trace.c`).
 fn sees_all_threads(program: BorrowedFd<'_>, function: &OwnFunction) -> bool {
     let target = MultiTarget {
         path: calibrate::OWN_PATH,
@@ -176,14 +177,9 @@ pub fn has_return_probe_defect() -> bool {
     within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
 }
 
-/// Whether the kernel has attach cookies (5.15), without which no way of attaching works.
-pub fn is_new_enough() -> bool {
-    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 15, 0))
-}
-
-/// Whether the helper `bpf_loop` is there (5.17).
+/// Whether the helper `bpf_loop` is there (5.17, and older kernels of distributions that took it over).
 pub fn has_loop() -> bool {
-    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
+    has_helper(bpf_func_id::BPF_FUNC_loop)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use std::fmt;
 pub enum AttachMode {
     /// One program at entry and return of thousands of functions (kernel 6.13+).
     Session,
-    /// A link for thousands of entries, another for their returns (kernel 6.6+).
+    /// A link for thousands of entries, another for their returns (kernel 6.6+; every thread: 6.6.35, 6.9.5, 6.10).
     Multi,
     /// A perf event for each probe (kernel 5.15+): slow to detach.
     PerfEvent,

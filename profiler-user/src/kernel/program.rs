@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
 use aya_obj::Object;
-use aya_obj::generated::bpf_insn;
+use aya_obj::generated::{bpf_func_id, bpf_insn};
 
 use super::AttachMode;
 use super::error::KernelError;
@@ -114,29 +114,51 @@ impl ProgramSource {
     }
 }
 
-/// `r0 = 0; exit`: what a probe costs before it does anything.
-pub(super) fn load_empty(mode: AttachMode) -> io::Result<OwnedFd> {
-    const MOV64_IMMEDIATE: u8 = 0xb7;
-    const EXIT: u8 = 0x95;
-    let instruction = |code| bpf_insn {
+/// `r0 = 0`.
+const ZERO: bpf_insn = instruction(0xb7, 0);
+const EXIT: bpf_insn = instruction(0x95, 0);
+
+const fn instruction(code: u8, imm: i32) -> bpf_insn {
+    bpf_insn {
         code,
         _bitfield_align_1: [],
-        _bitfield_1: bpf_insn::new_bitfield_1(0, 0),
+        _bitfield_1: aya_obj::generated::__BindgenBitfieldUnit::new([0]),
         off: 0,
-        imm: 0,
-    };
+        imm,
+    }
+}
+
+/// `r0 = 0; exit`: what a probe costs before it does anything.
+pub(super) fn load_empty(mode: AttachMode) -> io::Result<OwnedFd> {
     let attach_type = match mode {
         AttachMode::Session => ATTACH_SESSION,
         AttachMode::Multi => ATTACH_MULTI,
         AttachMode::PerfEvent => 0,
     };
-    let instructions = [instruction(MOV64_IMMEDIATE), instruction(EXIT)];
     let code = ProgramCode {
         name: "calibrate",
-        instructions: &instructions,
+        instructions: &[ZERO, EXIT],
         license: c"GPL",
     };
     syscall::load_program(&code, attach_type, None, &mut [])
+}
+
+/// Whether programs on probes may call a helper. The verifier refuses a call without arguments in any case: what counts
+/// is whether it complains of the arguments or of the function.
+pub(super) fn has_helper(helper: bpf_func_id) -> bool {
+    const CALL: u8 = 0x85;
+    let code = ProgramCode {
+        name: "helper",
+        instructions: &[instruction(CALL, helper as i32), EXIT],
+        license: c"GPL",
+    };
+    let mut log = vec![0; 1 << 12];
+    let loaded = syscall::load_program(&code, 0, None, &mut log);
+    loaded.is_ok() || complains_of_arguments(&String::from_utf8_lossy(&log))
+}
+
+fn complains_of_arguments(log: &str) -> bool {
+    log.contains("!read_ok")
 }
 
 fn last_lines(log: &[u8]) -> String {
@@ -190,5 +212,22 @@ pub(super) fn map_fd(map: &aya::maps::Map) -> Option<RawFd> {
     match map {
         Map::Array(data) | Map::RingBuf(data) | Map::Unsupported(data) => Some(data.fd().as_fd().as_raw_fd()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complains_of_arguments;
+
+    #[test]
+    fn a_helper_is_there_where_the_verifier_looks_at_its_arguments() {
+        // As 6.18 says it of `bpf_loop`, of no helper, and of one that is not for probes.
+        assert!(complains_of_arguments("0: (85) call bpf_loop#181\nR2 !read_ok\n"));
+        assert!(!complains_of_arguments(
+            "0: (85) call unknown#9999\ninvalid func unknown#9999\n"
+        ));
+        assert!(!complains_of_arguments(
+            "program of this type cannot use helper bpf_skb_load_bytes#26\n"
+        ));
     }
 }
