@@ -46,6 +46,19 @@ fn function_entry(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Entry alone, of a function whose calls are only counted, where nothing is recorded and nothing is in focus: the
+/// shortest way from the hit to the counter.
+#[uprobe]
+fn function_count(ctx: ProbeContext) -> u32 {
+    let cookie = cookie(ctx.as_ptr());
+    if filter::wanted(cookie).is_some()
+        && let Some(counters) = maps::stats(cookie.function.0)
+    {
+        stats::untimed(counters);
+    }
+    0
+}
+
 /// Return through a return probe.
 #[uretprobe]
 fn function_return(ctx: RetProbeContext) -> u32 {

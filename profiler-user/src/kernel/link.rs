@@ -27,8 +27,10 @@ pub struct Probe {
 pub enum Side {
     /// Entries whose returns come through return probes.
     EntryAndReturn,
-    /// Entries alone.
+    /// Entries whose exits are probed apart.
     Entry,
+    /// Entries whose returns are not seen.
+    Count,
     /// Exits.
     Exit,
 }
@@ -129,11 +131,13 @@ impl Linker<'_> {
         let Programs {
             session: _,
             entry,
+            count,
             at_return: _,
             exit,
         } = self.programs;
         match side {
             Side::Entry => vec![(entry.as_fd(), MultiKind::Entry)],
+            Side::Count => vec![(count.as_fd(), MultiKind::Entry)],
             Side::Exit => vec![(exit.as_fd(), MultiKind::Entry)],
             Side::EntryAndReturn => match (self.programs.session(), self.programs.at_return()) {
                 (Some(session), _) => vec![(session, MultiKind::Session)],

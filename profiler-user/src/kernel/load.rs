@@ -137,7 +137,8 @@ impl Kernel {
         let offsets = kernel_offsets()?;
         let ebpf = load_object(settings, offsets)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
-        let programs = Programs::load(&source, settings.mode)?;
+        let only_counted = settings.ring_bytes.is_none() && !settings.focus;
+        let programs = Programs::load(&source, settings.mode, only_counted)?;
         let layout = settings.layout;
         let slots = layout.functions as usize * layout.cpus as usize;
         let mut kernel = Self {

@@ -23,6 +23,7 @@ const LOG_LINES: usize = 12;
 pub(super) enum ProgramKind {
     Session,
     Entry,
+    Count,
     Return,
     Exit,
 }
@@ -32,6 +33,7 @@ impl ProgramKind {
         match self {
             Self::Session => "function_session",
             Self::Entry => "function_entry",
+            Self::Count => "function_count",
             Self::Return => "function_return",
             Self::Exit => "function_exit",
         }
@@ -84,7 +86,11 @@ impl ProgramSource {
             (AttachMode::Session, ProgramKind::Session) => ATTACH_SESSION,
             (
                 AttachMode::Session | AttachMode::Multi,
-                ProgramKind::Session | ProgramKind::Entry | ProgramKind::Return | ProgramKind::Exit,
+                ProgramKind::Session
+                | ProgramKind::Entry
+                | ProgramKind::Count
+                | ProgramKind::Return
+                | ProgramKind::Exit,
             ) => ATTACH_MULTI,
         };
         let functions = function.func_info.func_info_bytes();
@@ -167,13 +173,25 @@ pub(super) struct Programs {
     /// Entry and return in one; only in [`AttachMode::Session`].
     pub(super) session: Option<OwnedFd>,
     pub(super) entry: OwnedFd,
+    /// For entries that are only counted.
+    pub(super) count: OwnedFd,
     /// Only where [`Self::session`] is not.
     pub(super) at_return: Option<OwnedFd>,
     pub(super) exit: OwnedFd,
 }
 
 impl Programs {
-    pub(super) fn load(source: &ProgramSource, mode: AttachMode) -> Result<Self, KernelError> {
+    /// `only_counted`: nothing is recorded, and nothing is in focus.
+    pub(super) fn load(
+        source: &ProgramSource,
+        mode: AttachMode,
+        only_counted: bool,
+    ) -> Result<Self, KernelError> {
+        let count = if only_counted {
+            ProgramKind::Count
+        } else {
+            ProgramKind::Entry
+        };
         let (session, at_return) = match mode {
             AttachMode::Session => (Some(source.load(ProgramKind::Session, mode)?), None),
             AttachMode::Multi | AttachMode::PerfEvent => {
@@ -183,6 +201,7 @@ impl Programs {
         Ok(Self {
             session,
             entry: source.load(ProgramKind::Entry, mode)?,
+            count: source.load(count, mode)?,
             at_return,
             exit: source.load(ProgramKind::Exit, mode)?,
         })

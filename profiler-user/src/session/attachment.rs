@@ -186,6 +186,7 @@ impl Attachments {
         for (side, probes) in [
             (Side::Exit, probes.exits),
             (Side::Entry, probes.entries),
+            (Side::Count, probes.counted),
             (Side::EntryAndReturn, probes.entries_and_returns),
         ] {
             let (link, mut not_attached) = kernel.attach(side, target, &probes)?;
@@ -232,6 +233,7 @@ fn groups(plan: &Plan) -> Vec<Group> {
 struct Probes {
     entries_and_returns: Vec<Probe>,
     entries: Vec<Probe>,
+    counted: Vec<Probe>,
     exits: Vec<Probe>,
 }
 
@@ -251,7 +253,7 @@ impl Probes {
             };
             match &function.returns {
                 Returns::ReturnProbe(_) => probes.entries_and_returns.push(entry(Role::EntryWithReturnProbe)),
-                Returns::EntryOnly(_) => probes.entries.push(entry(Role::EntryOnly)),
+                Returns::EntryOnly(_) => probes.counted.push(entry(Role::EntryOnly)),
                 Returns::ExitSites(exits, _) => {
                     probes.entries.push(entry(Role::EntryWithExitSites));
                     let exits = exits.iter();
