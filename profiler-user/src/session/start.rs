@@ -171,8 +171,11 @@ fn title(processes: &[Process]) -> String {
 
 fn announcement(title: &str, setup: &Setup, mode: AttachMode, started: Instant) -> String {
     format!(
-        "attached {} functions in {} of {title} ({mode}) in {:.0?}",
-        setup.plan.functions.len(),
+        "attached {} in {} of {title} ({mode}) in {:.0?}",
+        match setup.plan.functions.len() {
+            1 => "1 function".to_owned(),
+            functions => format!("{functions} functions"),
+        },
         match setup.file_count() {
             1 => "1 file".to_owned(),
             files => format!("{files} files"),
