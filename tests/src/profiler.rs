@@ -138,16 +138,6 @@ impl Profiler {
         self.child.id()
     }
 
-    /// What it wrote to standard error so far.
-    pub fn stderr_so_far(&self) -> String {
-        self.stderr.so_far()
-    }
-
-    /// Waits for a line on its standard error.
-    pub fn wait_for_stderr(&self, prefix: &str) -> Option<String> {
-        self.stderr.wait_for_line(prefix)
-    }
-
     /// Waits for its end.
     pub fn wait(mut self) -> Ended {
         let status = code(process::wait_for_end(&mut self.child, "the profiler"));

@@ -47,7 +47,7 @@ impl Capabilities {
     }
 
     /// Whether perf-event uprobes are allowed: they need `CAP_SYS_ADMIN` too.
-    pub fn has_admin(self) -> bool {
+    fn has_admin(self) -> bool {
         self.has(CAP_SYS_ADMIN)
     }
 
@@ -88,6 +88,10 @@ pub(super) fn uprobe_pmu() -> io::Result<UprobePmu> {
 
 /// Tries a mode on a function of our own.
 pub fn try_mode(mode: AttachMode) -> Result<(), KernelError> {
+    if mode == AttachMode::PerfEvent && !Capabilities::current()?.has_admin() {
+        let missing = vec!["CAP_SYS_ADMIN"];
+        return Err(KernelError::MissingCapabilities { missing });
+    }
     let function = OwnFunction::cheap()?;
     let (program, _link) =
         attach_empty(mode, &function).map_err(|source| KernelError::ModeUnsupported { mode, source })?;

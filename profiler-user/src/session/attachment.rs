@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 use profiler_common::cookie::{Cookie, FunctionId, Role};
 use profiler_common::stats::function_flags;
 
+use crate::kernel::error::KernelError;
 use crate::kernel::link::{self, Link, LinkTarget, Probe, Refused, Side};
 use crate::kernel::load::Kernel;
-use crate::probe::plan::{Plan, PlannedFunction, Returns};
+use crate::probe::plan::{Plan, PlannedFunction, PlannedObject, Returns};
+use crate::target::TargetError;
 
 use super::SessionError;
 
@@ -147,7 +149,11 @@ impl Attachments {
         let old = std::mem::take(&mut group.links);
         group.generation = group.generation.wrapping_add(1);
         for process in &old {
-            self.attach(index, kernel, plan, process.pid)?;
+            match self.attach(index, kernel, plan, process.pid) {
+                // The session hears of its end on another way.
+                Ok(_) | Err(SessionError::Target(TargetError::Ended { .. })) => {}
+                Err(error) => return Err(error),
+            }
         }
         let group = &self.groups[index];
         for function in group.functions.clone() {
@@ -189,7 +195,9 @@ impl Attachments {
             (Side::Count, probes.counted),
             (Side::EntryAndReturn, probes.entries_and_returns),
         ] {
-            let (link, mut not_attached) = kernel.attach(side, target, &probes)?;
+            let attached = kernel.attach(side, target, &probes);
+            let (link, mut not_attached) =
+                attached.map_err(|error| explained(error, pid, &plan.objects[group.object]))?;
             links.push(link);
             refused.append(&mut not_attached);
         }
@@ -208,6 +216,23 @@ impl Attachments {
         }
         Ok(refused)
     }
+}
+
+/// The error with what the user knows: the process that has ended, or the file by its path in the target.
+fn explained(error: KernelError, pid: u32, object: &PlannedObject) -> SessionError {
+    let KernelError::Attach {
+        path: _,
+        probes,
+        source,
+    } = error
+    else {
+        return error.into();
+    };
+    if source.raw_os_error() == Some(libc::ESRCH) {
+        return TargetError::Ended { pid }.into();
+    }
+    let path = object.path.clone();
+    KernelError::Attach { path, probes, source }.into()
 }
 
 fn groups(plan: &Plan) -> Vec<Group> {
