@@ -1,6 +1,5 @@
 //! Which processes are meant.
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -117,9 +116,12 @@ impl UserChoice {
 }
 
 impl FromStr for CgroupPath {
-    type Err = Infallible;
+    type Err = GlobError;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, GlobError> {
+        if text.trim().is_empty() {
+            return Err(GlobError::Empty);
+        }
         let inner = match text.strip_prefix(CGROUP_ROOT) {
             Some(mounted) if mounted.is_empty() || mounted.starts_with('/') => without_hierarchy(mounted),
             Some(_) | None => text,
@@ -224,6 +226,15 @@ impl Selector {
                 children: self.children,
                 ..Self::default()
             }
+    }
+
+    /// What `ebpf-prof list` has to list to show what it could mean.
+    pub fn list(&self) -> &'static str {
+        if self.containers.is_empty() && self.pods.is_empty() {
+            "processes"
+        } else {
+            "containers"
+        }
     }
 
     /// Whether it names processes and nothing else, so that no process that starts later can match.
@@ -373,3 +384,7 @@ fn named<T: fmt::Display>(noun: &str, choices: &[T]) -> Option<String> {
     let names: Vec<String> = choices.iter().map(T::to_string).collect();
     (!names.is_empty()).then(|| format!("{noun} {}", names.join(" or ")))
 }
+
+#[cfg(test)]
+#[path = "selector_tests.rs"]
+mod tests;
