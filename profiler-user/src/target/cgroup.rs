@@ -189,13 +189,16 @@ fn classified(parts: &[&str], index: usize) -> Option<(Runtime, String, Certaint
         let runtime = by_prefix(&name[..=prefix.len()]);
         return (!is_helper).then(|| (runtime, id.to_owned(), Certainty::Sure));
     }
-    if part.ends_with(".slice") || part.ends_with(".service") {
+    if [".slice", ".service"]
+        .iter()
+        .any(|suffix| part.strip_suffix(suffix).is_some())
+    {
         return None;
     }
     let named = ["runc-", "crun-"]
         .into_iter()
         .find_map(|prefix| name.strip_prefix(prefix));
-    let id = named.filter(|_| part.ends_with(".scope")).unwrap_or(name);
+    let id = named.filter(|_| name.len() < part.len()).unwrap_or(name);
     Some((Runtime::Unknown, id.to_owned(), Certainty::IfKnown))
 }
 
@@ -258,3 +261,7 @@ fn unescaped(name: &str) -> String {
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+#[cfg(test)]
+#[path = "cgroup_tests.rs"]
+mod tests;
