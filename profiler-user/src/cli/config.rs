@@ -14,6 +14,7 @@ use crate::describe::Table;
 use crate::kernel::AttachMode;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{Output, RECORDERS, RecorderKind};
+use crate::target::selector::Selector;
 use crate::ui::{SortKey, Style};
 
 /// Share of one core that the probes of `attach` may cost, percent.
@@ -41,8 +42,8 @@ pub enum Command {
 /// `attach`.
 #[derive(Clone, Debug)]
 pub struct AttachConfig {
-    /// The processes: at least one, each once, in the order typed.
-    pub pids: Vec<u32>,
+    /// The processes: something is named.
+    pub selector: Selector,
     /// The rest.
     pub session: SessionConfig,
 }
@@ -195,19 +196,13 @@ impl TryFrom<Args> for Command {
 impl TryFrom<AttachArgs> for AttachConfig {
     type Error = ConfigError;
 
-    fn try_from(AttachArgs { pids: typed, session }: AttachArgs) -> Result<Self, ConfigError> {
-        let own = std::process::id();
-        if typed.contains(&own) {
-            return Err(ConfigError::OwnPid { pid: own });
-        }
-        let mut pids = Vec::with_capacity(typed.len());
-        for pid in typed {
-            if !pids.contains(&pid) {
-                pids.push(pid);
-            }
+    fn try_from(AttachArgs { targets, session }: AttachArgs) -> Result<Self, ConfigError> {
+        let selector = targets.selector()?;
+        if selector.is_empty() {
+            return Err(ConfigError::NoTarget);
         }
         Ok(Self {
-            pids,
+            selector,
             session: SessionConfig::checked(session, Budget::Percent(ATTACH_BUDGET))?,
         })
     }

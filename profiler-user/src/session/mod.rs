@@ -16,6 +16,7 @@ mod display;
 mod live;
 mod start;
 mod state;
+mod targets;
 
 use std::process::ExitStatus;
 use std::time::Instant;
@@ -29,19 +30,16 @@ pub use error::SessionError;
 pub use outcome::Outcome;
 
 use live::Target;
+use targets::Targets;
 
 /// Profiles running processes until they end, the time is over, or a signal comes.
 pub fn attach(config: &AttachConfig) -> Result<Outcome, SessionError> {
-    let processes: Vec<Process> = config
-        .pids
-        .iter()
-        .map(|pid| Process::open(*pid))
-        .collect::<Result<_, _>>()?;
+    let targets = Targets::find(&config.selector)?;
     let started = Instant::now();
     if config.session.action == Action::DryRun {
-        return dry_run(&processes, &config.session);
+        return dry_run(&targets.processes, &config.session);
     }
-    let session = start::start(&processes, &config.session, started)?;
+    let session = start::start(&targets, &config.session, started)?;
     session.run(Target::Processes)
 }
 
@@ -56,7 +54,7 @@ pub fn run(config: &RunConfig) -> Result<Outcome, SessionError> {
             if config.session.action == Action::DryRun {
                 return dry_run(std::slice::from_ref(&process), &config.session).map(Prepared::Planned);
             }
-            start::start(std::slice::from_ref(&process), &config.session, started)
+            start::start(&Targets::of(vec![process]), &config.session, started)
                 .map(|session| Prepared::Attached(Box::new(session)))
         });
     match prepared {

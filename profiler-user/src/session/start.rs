@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::setup::{self, Setup};
 use super::state::{Forks, State};
 use super::summary_json::SummaryFile;
+use super::targets::Targets;
 use crate::cli::config::SessionConfig;
 use crate::event::FunctionNames;
 use crate::kernel::Reach;
@@ -25,7 +26,6 @@ use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, capability};
 use crate::recorder::{EventPipeline, Recorder};
 use crate::resolve::Threads;
-use crate::target::process::Process;
 
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
@@ -38,10 +38,11 @@ struct Outputs {
 
 /// Plans, loads and attaches. Outputs are opened first: one that cannot be written costs the target nothing.
 pub(super) fn start(
-    processes: &[Process],
+    targets: &Targets,
     config: &SessionConfig,
     started: Instant,
 ) -> Result<Session, SessionError> {
+    let Targets { processes, title } = targets;
     setup::check_permissions()?;
     let outputs = open_outputs(config)?;
     let measuring = measure_probes(config.probing.attach_mode);
@@ -68,8 +69,7 @@ pub(super) fn start(
     );
     let (sender, notices) = unbounded_channel();
     let reader = Reader::start(rings, pipeline, sender)?;
-    let title = title(processes);
-    let announcement = announcement(&title, &setup, mode, started);
+    let announcement = announcement(title, &setup, mode, started);
     let state = State {
         kernel,
         attachments,
@@ -78,7 +78,7 @@ pub(super) fn start(
         governor,
         model: CostModel::new(cost),
         notes: Vec::new(),
-        title,
+        title: title.clone(),
         startup: started.elapsed(),
         attach_time,
         attached: Instant::now(),
@@ -163,15 +163,6 @@ fn warn_of(setup: &Setup, mode: AttachMode) {
             "{functions} functions through perf events: attaching and detaching takes minutes, choose fewer with `--function`"
         );
     }
-}
-
-fn title(processes: &[Process]) -> String {
-    let names: Vec<String> = processes
-        .iter()
-        .map(|process| format!("{} ({})", process.pid, process.comm))
-        .collect();
-    let noun = if names.len() == 1 { "process" } else { "processes" };
-    format!("{noun} {}", names.join(", "))
 }
 
 fn announcement(title: &str, setup: &Setup, mode: AttachMode, started: Instant) -> String {

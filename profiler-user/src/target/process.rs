@@ -132,7 +132,16 @@ pub fn is_alive(pid: u32) -> bool {
     state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
-fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
+/// The ids of all processes.
+pub(super) fn ids() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The text of `/proc/PID/FILE`.
+pub(super) fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
     match std::fs::read(format!("/proc/{pid}/{file}")) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error)
@@ -144,7 +153,8 @@ fn read(pid: u32, file: &'static str) -> Result<String, TargetError> {
     }
 }
 
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+/// The value behind a name in `/proc/PID/status`.
+pub(super) fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status
         .lines()
         .find_map(|line| line.strip_prefix(name))
