@@ -18,6 +18,12 @@ pub enum ConfigError {
          `--exe` or `--comm`, or all with `-a`; `ebpf-prof list processes` and `list containers` show what there is"
     )]
     NoTarget,
+    /// All processes, and all their functions.
+    #[error(
+        "`-a` probes all processes of this machine: say in which file, such as `--function 'libc.so.6:malloc'` or \
+         `--object /usr/sbin/nginx`"
+    )]
+    EverythingEverywhere,
     /// `-o` with a name that does not tell the format.
     #[error("the name `{}` does not tell the format of the records: add `--recording {}`", output.display(), formats(output))]
     UnknownFormat {

@@ -2,8 +2,9 @@
 pub mod args;
 pub mod config;
 mod error;
+pub mod grouping;
 mod parse;
-pub mod targets;
+mod targets;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,6 @@
 //! What happens to processes, told by the kernel: forks, executions, executable mappings, ends.
 //!
-//! A perf event that counts nothing on each CPU, with a ring of its own (include/uapi/linux/perf_event.h). Unlike
+//! A perf event that counts nothing on each CPU, with a ring of its own (`include/uapi/linux/perf_event.h`). Unlike
 //! tracepoints of system calls it costs nothing where nothing happens, and needs no tracing file system. Rings of different
 //! CPUs have no common order: what is made of these messages must not depend on it.
 use std::io;

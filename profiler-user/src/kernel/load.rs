@@ -48,6 +48,8 @@ pub struct Kernel {
     programs: Programs,
     /// How probes are attached.
     pub mode: AttachMode,
+    /// Whom links reach.
+    pub reach: Reach,
     /// The counters' layout.
     pub layout: CounterLayout,
     /// Flags per function.
@@ -83,6 +85,7 @@ impl Kernel {
         let mut kernel = Self {
             programs,
             mode: settings.mode,
+            reach: settings.reach,
             layout,
             functions: MappedArray::new(
                 "FUNCTIONS",

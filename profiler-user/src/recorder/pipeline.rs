@@ -1,5 +1,6 @@
 //! From messages to records: decode, resolve, record. The same for the rings and for a recorded file.
 use std::io::Read;
+use std::sync::mpsc::Receiver;
 
 use profiler_common::event::{FunctionEvent, ProcessEvent};
 use profiler_common::loss::LossReason;
@@ -34,6 +35,8 @@ impl PipelineCounts {
 /// Turns messages into records.
 pub struct EventPipeline {
     names: FunctionNames,
+    /// The names of functions that join while events come.
+    more_names: Option<Receiver<FunctionNames>>,
     threads: Threads,
     recorder: Box<dyn Recorder>,
     counts: PipelineCounts,
@@ -49,10 +52,23 @@ impl EventPipeline {
         recorder.prepare(&FunctionRecord::SCHEMA)?;
         Ok(Self {
             names,
+            more_names: None,
             threads,
             recorder,
             counts: PipelineCounts::default(),
         })
+    }
+
+    /// Functions may join: their names come this way before their first event does.
+    pub fn expect_names(&mut self, more: Receiver<FunctionNames>) {
+        self.more_names = Some(more);
+    }
+
+    #[cold]
+    fn take_names(&mut self) {
+        while let Some(Ok(more)) = self.more_names.as_ref().map(Receiver::try_recv) {
+            self.names.append(more);
+        }
     }
 
     /// Takes one message as it came. Process messages are best given before the function messages of the same moment.
@@ -144,8 +160,12 @@ impl EventPipeline {
     }
 
     fn record(&mut self, kind: CallKind, event: &FunctionEvent) -> Result<(), RecorderError> {
+        if event.function as usize >= self.names.len() {
+            self.take_names();
+        }
         let Self {
             names,
+            more_names: _,
             threads,
             recorder,
             counts,
