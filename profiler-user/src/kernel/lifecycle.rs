@@ -29,7 +29,7 @@ const MMAP2: u32 = 10;
 /// A name that changed because a program was executed.
 const COMM_EXEC: u16 = 1 << 13;
 /// Where a mapping's record has the path.
-const MMAP2_PATH: usize = 64;
+const MMAP2_PATH: usize = 72;
 
 /// Something happened to a process.
 #[derive(Clone, Debug, PartialEq, Eq)]

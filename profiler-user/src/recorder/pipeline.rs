@@ -7,8 +7,8 @@ use profiler_common::loss::LossReason;
 
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
-use crate::record::{CallKind, FunctionRecord, Record};
-use crate::resolve::Threads;
+use crate::record::{CallKind, FunctionRecord, Record, Value};
+use crate::resolve::{Processes, Threads};
 
 /// What passed through a pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub struct EventPipeline {
     /// The names of functions that join while events come.
     more_names: Option<Receiver<FunctionNames>>,
     threads: Threads,
+    processes: Processes,
     recorder: Box<dyn Recorder>,
     counts: PipelineCounts,
 }
@@ -48,12 +49,16 @@ impl EventPipeline {
         names: FunctionNames,
         mut recorder: Box<dyn Recorder>,
         threads: Threads,
+        processes: Processes,
     ) -> Result<Self, RecorderError> {
-        recorder.prepare(&FunctionRecord::SCHEMA)?;
+        let mut schema = FunctionRecord::SCHEMA;
+        schema.columns.to_mut().extend_from_slice(processes.columns());
+        recorder.prepare(&schema)?;
         Ok(Self {
             names,
             more_names: None,
             threads,
+            processes,
             recorder,
             counts: PipelineCounts::default(),
         })
@@ -94,17 +99,29 @@ impl EventPipeline {
         match event {
             Event::Call(call) => self.record(CallKind::Call, &call),
             Event::Return(call) => self.record(CallKind::Return, &call),
-            Event::ThreadSeen(event) | Event::Exec(event) => {
-                if event.comm[0] != 0 {
-                    self.threads.seen(event.time_ns, event.tid, &event.comm);
-                }
+            Event::ThreadSeen(event) => {
+                self.seen(&event);
+                Ok(())
+            }
+            Event::Exec(event) => {
+                self.seen(&event);
+                self.processes.executed(event.time_ns, event.pid);
                 Ok(())
             }
             Event::ThreadExit(event) => {
                 self.threads.ended(event.time_ns, event.tid);
                 Ok(())
             }
-            Event::Fork(_) => Ok(()),
+            Event::Fork(event) => {
+                self.processes.forked(event.pid, event.child);
+                Ok(())
+            }
+        }
+    }
+
+    fn seen(&mut self, event: &ProcessEvent) {
+        if event.comm[0] != 0 {
+            self.threads.seen(event.time_ns, event.tid, &event.comm);
         }
     }
 
@@ -136,9 +153,9 @@ impl EventPipeline {
                 duration_ns: None,
             };
             self.counts.records += 1;
-            self.recorder.record(&Record {
-                values: &record.values(),
-            })?;
+            let nothing = self.processes.columns().iter().map(|_| Value::Empty);
+            let values: Vec<Value<'_>> = record.values().into_iter().chain(nothing).collect();
+            self.recorder.record(&Record { values: &values })?;
         }
         Ok(())
     }
@@ -167,6 +184,7 @@ impl EventPipeline {
             names,
             more_names: _,
             threads,
+            processes,
             recorder,
             counts,
         } = self;
@@ -191,9 +209,15 @@ impl EventPipeline {
             duration_ns: (kind == CallKind::Return).then_some(event.duration_ns),
         };
         counts.records += 1;
-        recorder.record(&Record {
-            values: &record.values(),
-        })
+        let more = processes.values(event.time_ns, event.pid);
+        if more.is_empty() {
+            return recorder.record(&Record {
+                values: &record.values(),
+            });
+        }
+        let more = more.iter().map(|text| Value::Text(text));
+        let values: Vec<Value<'_>> = record.values().into_iter().chain(more).collect();
+        recorder.record(&Record { values: &values })
     }
 }
 
@@ -213,7 +237,12 @@ pub fn replay<R: Read>(
     mut reader: EventFileReader<R>,
     recorder: Box<dyn Recorder>,
 ) -> Result<PipelineCounts, ReplayError> {
-    let mut pipeline = EventPipeline::new(reader.names().clone(), recorder, Threads::recorded())?;
+    let mut pipeline = EventPipeline::new(
+        reader.names().clone(),
+        recorder,
+        Threads::recorded(),
+        Processes::nothing(),
+    )?;
     loop {
         match reader.next_message() {
             Ok(Some((stream, bytes))) => pipeline.message(stream, bytes)?,

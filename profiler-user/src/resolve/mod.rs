@@ -1,6 +1,8 @@
 //! From numbers to names: what a thread is called, and what the functions of a plan are called.
+mod process;
 mod thread;
 
+pub use process::Processes;
 pub use thread::{CommReader, Threads};
 
 use crate::event::FunctionNames;

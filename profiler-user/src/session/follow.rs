@@ -74,13 +74,13 @@ impl State {
     }
 
     fn still_meant(&mut self, pid: u32, origin: Origin) -> bool {
-        let by_id = origin == Origin::Matched && self.tracker.selector.is_fixed();
+        let by_id = origin == Origin::Matched && self.tracker.selector.is_closed();
         by_id || self.tracker.means(pid)
     }
 
     /// A process that is no target mapped, forked or executed: it may be one now.
     fn consider(&mut self, pid: u32) -> Result<Vec<End>, SessionError> {
-        if self.tracker.selector.is_fixed() || pid == std::process::id() || !self.tracker.means(pid) {
+        if self.tracker.selector.is_closed() || pid == std::process::id() || !self.tracker.means(pid) {
             return Ok(Vec::new());
         }
         self.join(pid, Origin::Matched, None).map(Vec::from_iter)

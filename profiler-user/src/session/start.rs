@@ -25,7 +25,7 @@ use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
 use crate::recorder::{EventPipeline, Recorder};
-use crate::resolve::{self, Threads};
+use crate::resolve::{self, Processes, Threads};
 use crate::target::process::Process;
 
 /// Perf-event probes from which on their detaching takes seconds.
@@ -61,11 +61,11 @@ pub(super) fn start(
     let (recorded_names, more_names) = names_channel();
     let pipeline = outputs
         .recorder
-        .map(|recorder| pipeline(&setup, recorder, more_names))
+        .map(|recorder| pipeline(&setup, config, recorder, more_names))
         .transpose()?;
     let recorded_names = pipeline.is_some().then_some(recorded_names);
     let reader = Reader::start(rings, pipeline, sender)?;
-    let patient = !targets.selector.is_fixed() && !targets.is_command;
+    let patient = !targets.selector.is_closed();
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
@@ -86,11 +86,17 @@ pub(super) fn start(
 
 fn pipeline(
     setup: &Setup,
+    config: &SessionConfig,
     recorder: Box<dyn Recorder>,
     more_names: Receiver<FunctionNames>,
 ) -> Result<EventPipeline, SessionError> {
     let names = resolve::function_names(&setup.plan, 0);
-    let mut pipeline = EventPipeline::new(names, recorder, Threads::of_this_machine())?;
+    let mut pipeline = EventPipeline::new(
+        names,
+        recorder,
+        Threads::of_this_machine(),
+        Processes::of_this_machine(&config.columns),
+    )?;
     pipeline.expect_names(more_names);
     Ok(pipeline)
 }
