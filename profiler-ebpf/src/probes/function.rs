@@ -1,4 +1,6 @@
 //! Entries, returns and exits of functions.
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
@@ -23,8 +25,13 @@ enum Verdict {
 }
 
 /// Entry and return in one program (kernel 6.13+): at the entry the instruction pointer stands at the probe.
-#[uprobe]
-fn function_session(ctx: ProbeContext) -> u32 {
+///
+/// Written without aya's macro, whose programs always answer 0: here the answer decides whether the kernel replaces the
+/// return address.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "uprobe")]
+extern "C" fn function_session(ctx: *mut c_void) -> u32 {
+    let ctx = ProbeContext::new(ctx);
     let registers = Registers::of(&ctx);
     // SAFETY: the context is the one that the kernel passed.
     let site = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
@@ -87,7 +94,7 @@ fn function_exit(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn cookie(ctx: *mut core::ffi::c_void) -> Cookie {
+fn cookie(ctx: *mut c_void) -> Cookie {
     // SAFETY: the context is the one that the kernel passed.
     Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx) })
 }

@@ -47,6 +47,15 @@ impl EventPipeline {
     /// Has `recorder` write its header.
     pub fn new(
         names: FunctionNames,
+        recorder: Box<dyn Recorder>,
+        threads: Threads,
+    ) -> Result<Self, RecorderError> {
+        Self::with_processes(names, recorder, threads, Processes::nothing())
+    }
+
+    /// The same, with columns that say more of the process.
+    pub fn with_processes(
+        names: FunctionNames,
         mut recorder: Box<dyn Recorder>,
         threads: Threads,
         processes: Processes,
@@ -237,12 +246,7 @@ pub fn replay<R: Read>(
     mut reader: EventFileReader<R>,
     recorder: Box<dyn Recorder>,
 ) -> Result<PipelineCounts, ReplayError> {
-    let mut pipeline = EventPipeline::new(
-        reader.names().clone(),
-        recorder,
-        Threads::recorded(),
-        Processes::nothing(),
-    )?;
+    let mut pipeline = EventPipeline::new(reader.names().clone(), recorder, Threads::recorded())?;
     loop {
         match reader.next_message() {
             Ok(Some((stream, bytes))) => pipeline.message(stream, bytes)?,

@@ -53,10 +53,11 @@ impl Processes {
 
     fn with(attributes: &[Attribute], reader: Reader) -> Self {
         let column = |attribute: &Attribute| Column {
-            name: match attribute {
-                // `comm` is the thread's.
-                Attribute::Comm => "process",
-                other => other.name(),
+            // `comm` is the thread's.
+            name: if *attribute == Attribute::Comm {
+                "process"
+            } else {
+                attribute.name()
             },
             unit: Unit::None,
             width: 12,

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use super::SessionError;
 use super::ahead;
 use super::catalog::Added;
+use super::reader::Notice;
 use super::roster::Origin;
 use super::state::State;
 use crate::kernel::lifecycle::LifeEvent;
@@ -31,6 +32,20 @@ impl State {
             // A descriptor of the process tells it exactly.
             LifeEvent::Ended { pid: _ } => Ok(Vec::new()),
             LifeEvent::Missed(_) => self.rescan(),
+        }
+    }
+
+    /// What was told when the session had ended: children are counted, and no more.
+    pub(super) fn too_late(&mut self, notice: &Notice) {
+        let (parent, child) = match notice {
+            Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {
+                (*parent, *child)
+            }
+            Notice::Life(_) | Notice::Exec { .. } | Notice::Failed => return,
+        };
+        if self.roster.contains(parent) && !self.roster.contains(child) {
+            self.roster.came(child, Origin::Child);
+            self.roster.went(child);
         }
     }
 

@@ -97,6 +97,9 @@ impl Session {
             announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
         });
+        while let Ok(notice) = notices.try_recv() {
+            state.too_late(&notice);
+        }
         drop(runtime);
         drop(watch);
         let concluded = state.conclude(reader, display, summary_file);

@@ -14,6 +14,7 @@ pub mod summary_json;
 
 mod ahead;
 mod catalog;
+mod census;
 mod display;
 mod follow;
 mod groups;

@@ -69,9 +69,9 @@ pub fn first_facts(reach: Reach) -> ProcessFacts {
         ..ProcessFacts::default()
     };
     match reach {
-        Reach::Process | Reach::Targets { .. } => known,
-        // Nobody looks at each process of the host before it hits a probe.
-        Reach::Everyone => known.with_all_evidences(),
+        Reach::Process | Reach::Targets { keep_on_exec: false } => known,
+        // Nobody looks at each program before it hits a probe.
+        Reach::Targets { keep_on_exec: true } | Reach::Everyone => known.with_all_evidences(),
     }
 }
 

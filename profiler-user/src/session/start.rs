@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::SessionError;
+use super::census::Census;
 use super::follow::End;
 use super::governor::CostModel;
 use super::groups::Groups;
@@ -91,7 +92,7 @@ fn pipeline(
     more_names: Receiver<FunctionNames>,
 ) -> Result<EventPipeline, SessionError> {
     let names = resolve::function_names(&setup.plan, 0);
-    let mut pipeline = EventPipeline::new(
+    let mut pipeline = EventPipeline::with_processes(
         names,
         recorder,
         Threads::of_this_machine(),
@@ -138,6 +139,8 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
     state.attachments.check()?;
     (state.attached, state.observed) = (Instant::now(), Instant::now());
     state.attach_time = attaching.elapsed();
+    let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+    state.census = Some(Census::begin(&state.setup.plan, state.kernel.reach, &pids));
     Ok(())
 }
 

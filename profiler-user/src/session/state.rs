@@ -7,6 +7,7 @@ use profiler_common::stats::function_flags;
 
 use super::SessionError;
 use super::attachment::Attachments;
+use super::census::Census;
 use super::counters::Counters;
 use super::governor::{CostModel, Decision, Governor};
 use super::groups::{Groups, Tracker};
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) roster: Roster,
     pub(super) roster_notes: RosterNotes,
     pub(super) groups: Groups,
+    pub(super) census: Option<Census>,
     /// Flags of functions when they begin: whether calls are recorded.
     pub(super) first_flags: u32,
     /// Tells the recording thread the names of functions that join the plan.
@@ -87,6 +89,7 @@ impl State {
             roster: Roster::default(),
             roster_notes: RosterNotes::default(),
             groups: Groups::new(&config.group_by),
+            census: None,
             first_flags: if records { function_flags::EVENTS } else { 0 },
             recorded_names: None,
         }

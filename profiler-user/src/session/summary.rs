@@ -6,6 +6,7 @@ use profiler_common::histogram::relative_error;
 use profiler_common::loss::LossReason;
 
 use super::SessionError;
+use super::census::Census;
 use super::counters::Counters;
 use super::display::Display;
 use super::groups::Groups;
@@ -146,7 +147,7 @@ impl State {
         })
     }
 
-    fn all_notes(&self) -> Vec<String> {
+    fn all_notes(&mut self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.kernel.layout.resolution.is_none() {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
@@ -160,6 +161,7 @@ impl State {
         }
         notes.extend(self.roster_note());
         notes.extend(Groups::note(&self.kernel));
+        notes.extend(self.census.as_mut().and_then(Census::note).map(str::to_owned));
         notes.extend(self.notes.iter().cloned());
         notes
     }

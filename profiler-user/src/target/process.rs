@@ -1,5 +1,5 @@
 //! A process, as `/proc` shows it: which files it executes, and what stands in a profiler's way.
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -202,6 +202,26 @@ pub(super) fn ids() -> Vec<u32> {
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
+}
+
+/// How many processes, beside some, map each of these files executable. By file name.
+pub fn mapping(files: &BTreeMap<String, FileId>, beside: &BTreeSet<u32>) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for pid in ids().into_iter().filter(|pid| !beside.contains(pid)) {
+        let maps = read(pid, "maps").unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        for line in maps.lines() {
+            let name = line.rsplit('/').next().unwrap_or_default();
+            let Some((name, id)) = files.get_key_value(name) else {
+                continue;
+            };
+            let maps_it = mapped_file(pid, line, None).is_some_and(|file| file.id == *id);
+            if maps_it && seen.insert(name) {
+                *found.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+    found
 }
 
 /// The text of `/proc/PID/FILE`.
