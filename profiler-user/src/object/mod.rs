@@ -10,7 +10,10 @@ mod frames;
 mod functions;
 mod imports;
 mod landing;
+mod mini_debug;
 pub mod names;
+mod symbols;
+mod xz;
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -33,6 +33,10 @@ pub(super) const TESTS: &[Need] = &[
         package: "binutils",
     },
     Need {
+        found_by: "xz",
+        package: "xz-utils",
+    },
+    Need {
         found_by: "unshare",
         package: "util-linux",
     },
