@@ -17,7 +17,7 @@ pub(super) type Header = elf::FileHeader64<Endianness>;
 pub(super) type Section = elf::SectionHeader64<Endianness>;
 
 /// Linkers make a handful of each type; a damaged file must not be read a thousand times over.
-const MAX_SECTIONS: usize = 32;
+pub(super) const MAX_SECTIONS: usize = 32;
 
 /// Linkers make three; a damaged file must not make every look-up slow.
 const MAX_STUB_SECTIONS: usize = 8;
@@ -47,7 +47,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let mut arena = Arena::default();
     let mut evidences = elf.evidence_of_sections();
-    let symbols = symbols::read(&elf, &mut arena, &mut evidences)?;
+    let (symbols, go) = symbols::read(&elf, &mut arena, &mut evidences)?;
     let imports = match machine {
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
@@ -62,6 +62,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
         frames,
         segments: &segments,
         imports: &imports,
+        go: &go,
         section_ends,
     };
     let functions = functions::assemble(sources, &mut arena);
@@ -76,6 +77,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
         arena,
         imports,
         evidences,
+        go,
     })
 }
 

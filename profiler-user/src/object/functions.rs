@@ -1,6 +1,7 @@
 //! Functions, put together from symbols and unwind tables.
 use super::Segments;
 use super::frames::{self, Frame};
+use super::go::Go;
 use super::imports::Imports;
 use super::names::{self, Arena, NameRange, StoredName};
 use super::symbols::Symbol;
@@ -43,6 +44,7 @@ pub(super) struct Sources<'a> {
     pub(super) frames: Vec<Frame>,
     pub(super) segments: &'a Segments,
     pub(super) imports: &'a Imports,
+    pub(super) go: &'a Go,
     /// The ends of the executable sections, sorted.
     pub(super) section_ends: Vec<u64>,
 }
@@ -59,7 +61,12 @@ pub(super) fn assemble(mut sources: Sources<'_>, arena: &mut Arena) -> Vec<Funct
     });
     let mut functions: Vec<Function> = Vec::new();
     for group in symbols.chunk_by(|a, b| a.address == b.address) {
-        functions.push(from_symbols(group, arena));
+        let mut function = from_symbols(group, arena);
+        // Go has functions that are called `cold`, and no fragments.
+        if function.kind == FunctionKind::Fragment && sources.go.has(function.address) {
+            function.kind = FunctionKind::Ordinary;
+        }
+        functions.push(function);
     }
     drop(symbols);
     size_by_frames(&mut functions, &sources.frames);

@@ -8,6 +8,7 @@ mod elf;
 mod evidence;
 mod frames;
 mod functions;
+mod go;
 mod imports;
 mod landing;
 mod mini_debug;
@@ -26,6 +27,7 @@ use object::read::ReadCache;
 pub use code::{Code, Segments};
 pub use evidence::{Evidence, Evidences};
 pub use functions::{Function, FunctionKind};
+pub use go::{GoFunction, GoLines};
 pub use imports::Imports;
 use names::Arena;
 pub use names::SymbolName;
@@ -124,6 +126,7 @@ struct Facts {
     arena: Arena,
     imports: Imports,
     evidences: Evidences,
+    go: go::Go,
 }
 
 impl ObjectFile {

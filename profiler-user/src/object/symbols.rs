@@ -2,12 +2,15 @@
 //!
 //! A source of symbols is a function that adds to [`Symbols`]; [`read`] lists them. What two sources agree on is put
 //! together later, by address and name (`functions.rs`).
+use std::collections::HashSet;
+
 use object::read::elf::{SectionHeader as _, Sym as _};
 use object::read::{ReadRef, StringTable};
 use object::{Endianness, elf};
 
 use super::elf::{Elf, Section};
 use super::evidence::{self, Evidences};
+use super::go::{self, Go};
 use super::names::{Arena, Span};
 use super::{ObjectError, mini_debug};
 
@@ -37,8 +40,8 @@ pub(super) struct Symbols<'a> {
 pub(super) struct TooMuchText;
 
 impl Symbols<'_> {
-    /// Adds a symbol. A name that several sources give may be added by each.
-    fn add(
+    /// Adds a symbol: other objects can see it, it chooses another function. Several sources may add the same name.
+    pub(super) fn add(
         &mut self,
         address: u64,
         size: u64,
@@ -61,6 +64,11 @@ impl Symbols<'_> {
             ifunc,
         });
         Ok(())
+    }
+
+    /// The addresses that have a symbol.
+    pub(super) fn addresses(&self) -> HashSet<u64> {
+        self.found.iter().map(|symbol| symbol.address).collect()
     }
 
     /// Lets the sources to come add `bytes` of text: they bring a file of their own.
@@ -103,12 +111,12 @@ impl Symbols<'_> {
     }
 }
 
-/// All symbols of functions that the file has.
+/// All symbols of functions that the file has, and what is known of those in Go.
 pub(super) fn read<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
     arena: &mut Arena,
     evidences: &mut Evidences,
-) -> Result<Vec<Symbol>, ObjectError> {
+) -> Result<(Vec<Symbol>, Go), ObjectError> {
     let mut symbols = Symbols {
         arena,
         evidences,
@@ -122,7 +130,8 @@ pub(super) fn read<'data, R: ReadRef<'data>>(
         }
     }
     mini_debug::add(elf, &mut symbols);
-    Ok(symbols.found)
+    let go = go::add(elf, &mut symbols);
+    Ok((symbols.found, go))
 }
 
 /// The symbols of a table, and the table of their names.

@@ -2,6 +2,8 @@
 //! elsewhere, not at all where neither is possible.
 use std::collections::HashMap;
 
+use profiler_common::cookie::CallStack;
+
 use super::body::Body;
 use super::callees;
 use super::plan::{
@@ -53,6 +55,9 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
     if choice == ReturnsChoice::None {
         return Returns::EntryOnly(EntryOnlyReason::Forced);
     }
+    if choice != ReturnsChoice::ReturnProbe && hides_goroutine(case.file, case.function) {
+        return Returns::EntryOnly(EntryOnlyReason::Goroutine);
+    }
     if starts_the_program || named(callees::has_foreign_stack) {
         return Returns::EntryOnly(EntryOnlyReason::ForeignStack);
     }
@@ -68,6 +73,24 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
         ReturnsChoice::ReturnProbe => Returns::ReturnProbe(ReturnProbeReason::Forced),
         ReturnsChoice::Auto => automatic(facts, case),
     }
+}
+
+/// Where a function's calls are kept: with the goroutine, if its probes can tell which that is.
+pub(super) fn call_stack(file: &ObjectFile, function: &Function) -> CallStack {
+    let in_go = file.go_function(function.address).is_some();
+    if in_go && file.machine() == Machine::X86_64 && file.has_goroutine_register() {
+        CallStack::Goroutine
+    } else {
+        CallStack::Thread
+    }
+}
+
+/// Whether a Go function's returns cannot be given to a goroutine: assembly may use the register for something else.
+fn hides_goroutine(file: &ObjectFile, function: &Function) -> bool {
+    file.has_unknown_go()
+        || file
+            .go_function(function.address)
+            .is_some_and(|go| go.assembly || call_stack(file, function) == CallStack::Thread)
 }
 
 fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
@@ -220,6 +243,7 @@ mod tests {
                 price,
             },
             returns: Returns::ExitSites(offsets.iter().map(site).collect(), ExitSitesReason::Forced),
+            stack: profiler_common::cookie::CallStack::Thread,
             focus: false,
             named: false,
         }
