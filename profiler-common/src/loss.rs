@@ -31,8 +31,8 @@ loss_reasons! {
     RingFull = 0, "ring_full", "events dropped because the ring was full";
     /// More than [`crate::config::MAX_DEPTH`] nested calls on one thread: counted, not timed.
     StackTooDeep = 1, "stack_too_deep", "calls not timed because the shadow stack was full";
-    /// The kernel had no memory for the thread's shadow stack: counted, not timed.
-    NoThreadState = 2, "no_thread_state", "calls not timed because the kernel had no memory for the thread's stack";
+    /// There was no room for the shadow stack of the thread or goroutine: counted, not timed.
+    NoThreadState = 2, "no_thread_state", "calls not timed because there was no room for the stack of their thread or goroutine";
     /// A return came for which no entry had been seen: the call began before the attach.
     ReturnWithoutEntry = 3, "return_without_entry", "returns of calls that were not seen to begin";
     /// An entered call whose return never came: `longjmp`, an exception, the end of its thread, or more than
@@ -42,6 +42,8 @@ loss_reasons! {
     ProcessRingFull = 5, "process_ring_full", "messages about threads and processes dropped because their ring was full";
     /// The probe's function number was out of range: never expected.
     BadCookie = 6, "bad_cookie", "probe hits with an unknown function number";
+    /// A Go function was entered, and the thread's registers named no goroutine: counted, not timed.
+    UnknownGoroutine = 7, "unknown_goroutine", "calls not timed because their goroutine could not be read";
 }
 
 /// How many reasons there are.

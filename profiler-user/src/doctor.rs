@@ -170,6 +170,7 @@ fn programs(mode: AttachMode) -> Finding {
         mode,
         layout,
         focus: false,
+        goroutines: false,
         ring_bytes: None,
     };
     let loaded = Kernel::load(&settings)

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use aya::maps::{Map, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
-use profiler_common::config::KernelConfig;
+use profiler_common::config::{KernelConfig, MAX_GOROUTINES};
 use profiler_common::cookie::FunctionId;
 use profiler_common::histogram::{MAX_RESOLUTION, bucket_count};
 use profiler_common::loss::{LOSS_REASONS, LossReason};
@@ -103,6 +103,8 @@ pub struct KernelSettings {
     pub layout: CounterLayout,
     /// Only threads in focus are recorded.
     pub focus: bool,
+    /// Calls of goroutines are timed.
+    pub goroutines: bool,
     /// Size of the event ring, bytes, a power of two; `None` = no events are wanted.
     pub ring_bytes: Option<u32>,
 }
@@ -273,6 +275,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         mode: _,
         layout,
         focus,
+        goroutines,
         ring_bytes,
     } = *settings;
     let ring = ring_bytes.unwrap_or(MIN_RING);
@@ -298,6 +301,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         .map_max_entries("STATS", layout.functions * layout.cpus)
         .map_max_entries("HISTOGRAMS", histogram_elements(layout) as u32)
         .map_max_entries("LOSS", layout.cpus * LOSS_REASONS)
+        .map_max_entries("GOROUTINES", if goroutines { MAX_GOROUTINES } else { 1 })
         .map_max_entries("EVENTS", ring)
         .load(OBJECT)
         .map_err(|error| Box::new(error).into())

@@ -3,6 +3,7 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use profiler_common::cookie::CallStack;
 use profiler_common::stats::function_flags;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -140,6 +141,10 @@ fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kerne
         mode,
         layout,
         focus: !config.selection.focus.is_empty(),
+        goroutines: plan
+            .functions
+            .iter()
+            .any(|function| function.stack == CallStack::Goroutine),
         ring_bytes: records.then_some(config.limits.ring_bytes),
     })?;
     for function in &plan.functions {

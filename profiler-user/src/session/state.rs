@@ -165,7 +165,8 @@ impl State {
                 | LossReason::NoThreadState
                 | LossReason::ReturnWithoutEntry
                 | LossReason::ProcessRingFull
-                | LossReason::BadCookie => (*reason, self.kernel.lost(*reason)),
+                | LossReason::BadCookie
+                | LossReason::UnknownGoroutine => (*reason, self.kernel.lost(*reason)),
             })
             .collect()
     }
