@@ -77,20 +77,16 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
 
 /// Where a function's calls are kept: with the goroutine, if its probes can tell which that is.
 pub(super) fn call_stack(file: &ObjectFile, function: &Function) -> CallStack {
-    let in_go = file.go_function(function.address).is_some();
-    if in_go && file.machine() == Machine::X86_64 && file.has_goroutine_register() {
-        CallStack::Goroutine
-    } else {
-        CallStack::Thread
+    match file.go_function(function.address) {
+        Some(go) if go.names_goroutine && file.machine() == Machine::X86_64 => CallStack::Goroutine,
+        Some(_) | None => CallStack::Thread,
     }
 }
 
-/// Whether a Go function's returns cannot be given to a goroutine: assembly may use the register for something else.
+/// Whether it is a Go function whose returns cannot be given to a goroutine.
 fn hides_goroutine(file: &ObjectFile, function: &Function) -> bool {
-    file.has_unknown_go()
-        || file
-            .go_function(function.address)
-            .is_some_and(|go| go.assembly || call_stack(file, function) == CallStack::Thread)
+    let go = file.go_function(function.address);
+    file.has_unknown_go() || go.is_some_and(|go| !go.names_goroutine)
 }
 
 fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {

@@ -28,6 +28,9 @@ const MODULE_SECTIONS: [&[u8]; 4] = [b".go.module", b".noptrdata", b".data", b".
 const FIRST_FUNCTION: u64 = 20;
 const TEXT_START: u64 = 22;
 
+/// What a signal handler calls before it has set the register.
+const IN_SIGNAL_HANDLERS: [&[u8]; 3] = [b"runtime.sigtrampgo", b"runtime.sigfwdgo", b"runtime.sigFetchG"];
+
 /// What Go's table tells of a function besides its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoFunction {
@@ -35,8 +38,9 @@ pub struct GoFunction {
     pub address: u64,
     /// Distance from there to where it goes on after a panic that it recovered from; 0 = nowhere.
     resumes: u32,
-    /// It is written in assembly, and need not keep the conventions of compiled functions.
-    pub assembly: bool,
+    /// At its entry and its exits a register tells the goroutine (`src/cmd/compile/abi-internal.md`). Functions in
+    /// assembly need not keep to that.
+    pub names_goroutine: bool,
 }
 
 /// The Go code of a file.
@@ -108,11 +112,6 @@ impl ObjectFile {
         self.evidences().has(Evidence::Go) && self.facts.go.table.is_none()
     }
 
-    /// Whether compiled Go functions of this file have their goroutine in a register at entry and exit.
-    pub fn has_goroutine_register(&self) -> bool {
-        self.facts.go.table.is_some_and(|table| table.goroutine_register)
-    }
-
     /// Loads the table that tells files and lines of Go code. `None`: the file has no Go code, or it is damaged.
     pub fn load_go_lines(&self) -> Option<GoLines> {
         let place = self.facts.go.table?;
@@ -152,7 +151,9 @@ pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut S
         functions.push(GoFunction {
             address: entry.address,
             resumes: entry.resumes,
-            assembly: entry.assembly,
+            names_goroutine: place.goroutine_register
+                && !entry.assembly
+                && !IN_SIGNAL_HANDLERS.contains(&entry.name),
         });
         let named = known.contains(&entry.address) || entry.name.is_empty();
         if !named
