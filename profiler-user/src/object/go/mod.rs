@@ -72,12 +72,22 @@ pub struct GoLines {
 impl GoLines {
     /// The file and line of the code at this virtual address.
     pub fn position(&self, address: u64) -> Option<(Cow<'_, str>, u32)> {
-        let table = Table {
+        let (file, line) = self.table().position(address, self.text_start)?;
+        Some((String::from_utf8_lossy(file), line))
+    }
+
+    /// Where the function that starts at this virtual address was declared. Before Go 1.20 the line is that of its first
+    /// instruction.
+    pub fn declaration(&self, address: u64) -> Option<(Cow<'_, str>, u32)> {
+        let (file, line) = self.table().declaration(address, self.text_start)?;
+        Some((String::from_utf8_lossy(file), line))
+    }
+
+    fn table(&self) -> Table<'_> {
+        Table {
             bytes: &self.bytes,
             header: self.header,
-        };
-        let (file, line) = table.position(address, self.text_start)?;
-        Some((String::from_utf8_lossy(file), line))
+        }
     }
 }
 
@@ -123,12 +133,12 @@ impl ObjectFile {
         })
     }
 
-    /// Where a Go function was declared: file and line of its entry. Loads the table anew; for many functions use
+    /// Where the Go function at this address was declared: file and line. Loads the table anew; for many functions use
     /// [`ObjectFile::load_go_lines`].
     pub fn declaration(&self, address: u64) -> Option<(String, u32)> {
         let function = self.go_function(address)?;
         let lines = self.load_go_lines()?;
-        let (file, line) = lines.position(function.address)?;
+        let (file, line) = lines.declaration(function.address)?;
         Some((file.into_owned(), line))
     }
 }
@@ -273,4 +283,85 @@ fn relative_relocations<'data, R: ReadRef<'data>>(
         .filter(|(place, target)| wanted(*place, *target))
         .take(8)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use crate::object::{Evidence, Function, ObjectFile};
+
+    const SOURCE: &str = "package main\n\n//go:noinline\nfunc cold(n int) int {\n\treturn n * n\n}\n\n\
+                          func main() {\n\tprintln(cold(3))\n}\n";
+
+    /// Builds the program above; `None` where there is no Go, or not what the flags need.
+    fn build(folder: &std::path::Path, flags: &[&str]) -> Option<Vec<u8>> {
+        std::fs::write(folder.join("program.go"), SOURCE).unwrap();
+        let status = Command::new("go")
+            .arg("build")
+            .args(flags)
+            .args(["-o", "program", "program.go"])
+            .envs([("GO111MODULE", "off"), ("GOFLAGS", "")])
+            .env("GOCACHE", folder.join("cache"))
+            .current_dir(folder)
+            .status();
+        let built = status.is_ok_and(|status| status.success());
+        built.then(|| std::fs::read(folder.join("program")).unwrap())
+    }
+
+    fn cold(file: &ObjectFile) -> &Function {
+        let mut functions = file.functions().iter();
+        let found = functions.find(|function| file.display_name(function) == "main.cold");
+        found.expect("a function of Go has its name")
+    }
+
+    #[test]
+    fn functions_of_stripped_programs_are_found_where_the_symbols_have_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(full) = build(folder.path(), &[]) else {
+            return;
+        };
+        let full = ObjectFile::parse(full, "program").unwrap();
+        assert!(full.evidences().has(Evidence::Go) && !full.has_unknown_go());
+        for flags in [
+            &["-ldflags=-s -w"][..],
+            &["-buildmode=pie", "-ldflags=-s -w"],
+            &["-buildmode=pie", "-ldflags=-s -w -linkmode=external"],
+        ] {
+            let Some(bytes) = build(folder.path(), flags) else {
+                continue;
+            };
+            let mut without_start = bytes.clone();
+            let stripped = ObjectFile::parse(bytes, "program").unwrap();
+            let function = cold(&stripped);
+            // Compiled into one piece of the same size, whatever its address.
+            assert!(function.size.abs_diff(cold(&full).size) < 32, "{flags:?}");
+            let go = stripped.go_function(function.address).unwrap();
+            assert!(go.names_goroutine, "{flags:?}");
+            let (file, line) = stripped.declaration(function.address).unwrap();
+            assert!(file.ends_with("program.go"), "{file}");
+            // That of the first instruction, before Go 1.20.
+            assert!((4..=5).contains(&line), "{flags:?}: {line}");
+            // Go 1.26 and later write the code's start elsewhere only.
+            let place = stripped.facts.go.table.unwrap();
+            let field = place.offset as usize + 24;
+            without_start[field..field + 8].fill(0);
+            let later = ObjectFile::parse(without_start, "program").unwrap();
+            assert_eq!(cold(&later).address, function.address, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_whose_table_is_unknown_has_unknown_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(mut bytes) = build(folder.path(), &[]) else {
+            return;
+        };
+        let place = ObjectFile::parse(bytes.clone(), "program").unwrap();
+        let place = place.facts.go.table.unwrap();
+        bytes[place.offset as usize] = 0x77;
+        let file = ObjectFile::parse(bytes, "program").unwrap();
+        assert!(file.has_unknown_go());
+        assert!(file.go_function(cold(&file).address).is_none());
+    }
 }

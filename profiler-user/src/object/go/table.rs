@@ -83,6 +83,8 @@ struct Record {
     file_values: u32,
     line_values: u32,
     unit: u32,
+    /// The line of its declaration, from Go 1.20 on.
+    first_line: Option<u32>,
     flags: u8,
 }
 
@@ -239,12 +241,16 @@ impl<'data> Table<'data> {
                 Version::Go12 => 0,
                 Version::Go116 | Version::Go118 | Version::Go120 => field(7)?,
             },
+            first_line: match header.version {
+                Version::Go12 | Version::Go116 | Version::Go118 => None,
+                Version::Go120 => field(8),
+            },
             flags: flags.map_or(0, |word| (word >> 8) as u8),
         })
     }
 
-    /// The file and line of an address, if the table knows its function.
-    pub(super) fn position(&self, address: u64, text_start: u64) -> Option<(&'data [u8], u32)> {
+    /// The record of the function that an address lies in, and the address's distance from the function's start.
+    fn containing(&self, address: u64, text_start: u64) -> Option<(Record, u64)> {
         let wanted = address.checked_sub(text_start)?;
         let (mut low, mut high) = (0, self.header.count);
         while low < high {
@@ -260,8 +266,20 @@ impl<'data> Table<'data> {
         if wanted >= self.start(index + 1)? {
             return None;
         }
-        let record = self.record(record)?;
-        let distance = wanted - start;
+        Some((self.record(record)?, wanted - start))
+    }
+
+    /// The file and line of the declaration of the function that starts at this address. Before Go 1.20 it is the line
+    /// of its first instruction.
+    pub(super) fn declaration(&self, address: u64, text_start: u64) -> Option<(&'data [u8], u32)> {
+        let (file, line) = self.position(address, text_start)?;
+        let (record, _) = self.containing(address, text_start)?;
+        Some((file, record.first_line.unwrap_or(line)))
+    }
+
+    /// The file and line of an address, if the table knows its function.
+    pub(super) fn position(&self, address: u64, text_start: u64) -> Option<(&'data [u8], u32)> {
+        let (record, distance) = self.containing(address, text_start)?;
         let line = self.value(record.line_values, distance)?;
         let file = self.value(record.file_values, distance)?;
         Some((self.file(file, record.unit)?, u32::try_from(line).ok()?))
@@ -314,3 +332,7 @@ fn number(rest: &mut &[u8]) -> Option<u32> {
     }
     None
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+pub(crate) mod tests;
