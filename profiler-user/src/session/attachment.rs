@@ -289,6 +289,7 @@ impl Probes {
                 function: function.id,
                 generation,
                 role,
+                stack: function.stack,
                 condition,
             };
             let entry = |role| Probe {

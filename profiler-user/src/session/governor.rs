@@ -217,6 +217,7 @@ mod tests {
                 price: Price::Emulated,
             },
             returns: Returns::ReturnProbe(ReturnProbeReason::Leaf),
+            stack: profiler_common::cookie::CallStack::Thread,
             focus: false,
             named: *named,
         };

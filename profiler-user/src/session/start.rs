@@ -3,6 +3,7 @@ use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use profiler_common::cookie::CallStack;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::SessionError;
@@ -168,6 +169,12 @@ fn load(
     reach: Reach,
 ) -> Result<Kernel, SessionError> {
     let functions = setup.plan.functions.len() as u32;
+    let goroutines = setup
+        .plan
+        .functions
+        .iter()
+        .any(|function| function.stack == CallStack::Goroutine);
+    let may_come = reach != Reach::Process || setup.plan.functions.is_empty();
     let demand = Demand {
         functions,
         spare: functions.max(LEAST_SPARE),
@@ -180,6 +187,7 @@ fn load(
         layout,
         reach,
         focus: !config.selection.focus.is_empty(),
+        goroutines: goroutines || may_come,
         ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
     })?)
 }

@@ -43,6 +43,7 @@ impl State {
                 | LossReason::ReturnWithoutEntry
                 | LossReason::ProcessRingFull
                 | LossReason::BadCookie
+                | LossReason::UnknownGoroutine
                 | LossReason::TargetsFull
                 | LossReason::Held => (*reason, self.kernel.lost(*reason)),
             })

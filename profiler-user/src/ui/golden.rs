@@ -199,6 +199,7 @@ fn planned(number: u32, name: &str, entry: Site, returns: Returns) -> PlannedFun
         address: entry.offset,
         entry,
         returns,
+        stack: profiler_common::cookie::CallStack::Thread,
         focus: number == 0,
         named: false,
     }
