@@ -105,7 +105,8 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
     };
     let opens_focus = flags & function_flags::FOCUS != 0;
     let records = flags & function_flags::EVENTS != 0;
-    let timed = cookie.role != Role::EntryOnly;
+    let held = cookie.role == Role::EntryWithReturnProbe && !filter::arms_return_probes();
+    let timed = cookie.role != Role::EntryOnly && !held;
     let needs_focus = maps::focus() != 0 && !opens_focus;
     let stack = if needs_focus {
         Stack::current()
@@ -151,6 +152,9 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
     if pushed {
         stats::timed(counters);
         return Verdict::Follow;
+    }
+    if held {
+        maps::lose(LossReason::Held);
     }
     stats::untimed(counters);
     Verdict::Ignore

@@ -184,7 +184,7 @@ impl Attachments {
         let probes = Probes::of(wanted, group.generation);
         let target = LinkTarget {
             path: &plan.objects[group.object].attach_path,
-            pid,
+            pid: Some(pid),
         };
         let mut links = Vec::new();
         let mut refused = Vec::new();

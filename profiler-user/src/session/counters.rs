@@ -28,9 +28,9 @@ impl Counters {
     pub fn calls(&mut self, kernel: &Kernel) -> Vec<u64> {
         let functions = kernel.layout.functions;
         let mut calls = vec![0; functions as usize];
-        for cpu in 0..kernel.layout.cpus {
+        for row in 0..kernel.rows_in_use() {
             for function in (0..functions).map(FunctionId) {
-                let stats = kernel.stats.get(kernel.slot(cpu, function));
+                let stats = kernel.stats.get(kernel.slot(row, function));
                 calls[function.0 as usize] += stats.timed + stats.untimed;
                 if stats.returns >= WATCH_FROM {
                     let _: Histogram = self.histogram(kernel, function);
@@ -43,8 +43,8 @@ impl Counters {
     /// A function's counters, without its histogram.
     pub fn totals(kernel: &Kernel, function: FunctionId) -> FunctionTotals {
         let mut totals = FunctionTotals::default();
-        for cpu in 0..kernel.layout.cpus {
-            let stats = kernel.stats.get(kernel.slot(cpu, function));
+        for row in 0..kernel.rows_in_use() {
+            let stats = kernel.stats.get(kernel.slot(row, function));
             if stats.timed | stats.untimed | stats.returns | stats.abandoned != 0 {
                 totals.merge(&of_cpu(&stats));
             }
@@ -58,8 +58,8 @@ impl Counters {
             return Histogram::default();
         };
         let mut buckets = vec![0; kernel.layout.buckets() as usize];
-        for cpu in 0..kernel.layout.cpus {
-            let slot = kernel.slot(cpu, function);
+        for row in 0..kernel.rows_in_use() {
+            let slot = kernel.slot(row, function);
             let returns = kernel.stats.get(slot).returns;
             if returns > 0 {
                 self.add_slot(kernel, slot, returns, &mut buckets);

@@ -18,9 +18,11 @@ use super::summary_json::SummaryFile;
 use super::targets::Targets;
 use crate::cli::config::SessionConfig;
 use crate::event::FunctionNames;
+use crate::kernel::Reach;
 use crate::kernel::calibrate::{self, ProbeCost};
 use crate::kernel::error::KernelError;
-use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
+use crate::kernel::layout::{CounterLayout, Demand};
+use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, capability};
 use crate::recorder::{EventPipeline, Recorder};
 use crate::resolve::Threads;
@@ -130,15 +132,18 @@ fn measured(measuring: JoinHandle<Measured>) -> Result<(AttachMode, ProbeCost), 
 
 fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kernel, SessionError> {
     let plan = &setup.plan;
-    let layout = CounterLayout::fit(
-        plan.functions.len() as u32,
-        possible_cpus(),
-        config.limits.map_bytes,
-    )?;
+    let demand = Demand {
+        functions: plan.functions.len() as u32,
+        spare: 0,
+        cpus: possible_cpus(),
+        grouping: profiler_common::config::Grouping::None,
+    };
+    let layout = CounterLayout::fit(demand, config.limits.map_bytes)?;
     let records = config.recording.is_some();
     let kernel = Kernel::load(&KernelSettings {
         mode,
         layout,
+        reach: Reach::Process,
         focus: !config.selection.focus.is_empty(),
         ring_bytes: records.then_some(config.limits.ring_bytes),
     })?;

@@ -165,7 +165,9 @@ impl State {
                 | LossReason::NoThreadState
                 | LossReason::ReturnWithoutEntry
                 | LossReason::ProcessRingFull
-                | LossReason::BadCookie => (*reason, self.kernel.lost(*reason)),
+                | LossReason::BadCookie
+                | LossReason::TargetsFull
+                | LossReason::Held => (*reason, self.kernel.lost(*reason)),
             })
             .collect()
     }
