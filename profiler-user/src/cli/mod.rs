@@ -2,6 +2,7 @@
 pub mod args;
 pub mod config;
 mod error;
+pub mod list;
 mod parse;
 pub mod targets;
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod evidence;
 mod frames;
 mod functions;
 mod imports;
+pub mod inventory;
 mod landing;
 pub mod names;
 

@@ -19,15 +19,11 @@ pub(super) struct Targets {
 impl Targets {
     /// The processes that are meant now. Those that are named by their ids must be there.
     pub(super) fn find(selector: &Selector) -> Result<Self, SessionError> {
-        let named: Vec<Process> = selector
-            .pids
-            .iter()
-            .map(|pid| Process::open(*pid))
-            .collect::<Result<_, _>>()?;
         if selector.is_fixed() {
-            return Ok(Self::of(named));
+            let named = selector.pids.iter().map(|pid| Process::open(*pid));
+            return Ok(Self::of(named.collect::<Result<_, _>>()?));
         }
-        let found = selector.find(&mut Directory::new());
+        let found = selector.resolve(&mut Directory::new())?;
         let open = found
             .into_iter()
             .filter_map(|identity| Process::open(identity.pid).ok());
