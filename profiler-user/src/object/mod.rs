@@ -10,6 +10,7 @@ mod frames;
 mod functions;
 mod go;
 mod imports;
+pub mod inventory;
 mod landing;
 mod mini_debug;
 pub mod names;

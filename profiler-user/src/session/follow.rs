@@ -43,9 +43,9 @@ impl State {
             }
             Notice::Life(_) | Notice::Exec { .. } | Notice::Failed => return,
         };
-        if self.roster.contains(parent) && !self.roster.contains(child) {
+        if self.roster.contains(parent) && !self.roster.has_come(child) {
             self.roster.came(child, Origin::Child);
-            self.roster.went(child);
+            self.roster.missed += 1;
         }
     }
 
@@ -108,11 +108,12 @@ impl State {
         origin: Origin,
         parent: Option<u32>,
     ) -> Result<Option<End>, SessionError> {
+        let is_news = !self.roster.has_come(pid);
         self.roster.came(pid, origin);
         let end = Process::open(pid).and_then(|process| process.end_notice());
         let Ok(end) = end else {
             self.groups.meet(pid, parent, &mut self.tracker);
-            self.roster.went(pid);
+            self.roster.missed += u64::from(is_news);
             return Ok(None);
         };
         self.roster.insert(pid, origin);
@@ -120,7 +121,7 @@ impl State {
         match self.look(pid) {
             Ok(()) => Ok(Some((pid, end))),
             Err(SessionError::Target(_)) => {
-                self.roster.went(pid);
+                self.roster.missed += u64::from(is_news);
                 self.leave(pid);
                 Ok(None)
             }

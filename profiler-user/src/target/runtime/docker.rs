@@ -1,0 +1,31 @@
+//! Docker's own files, and the words in which it and Podman answer over their sockets.
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::facts::{self, Facts};
+use super::files;
+use crate::target::container::Runtime;
+
+/// What Docker has written down of a container: `config.v2.json`.
+pub(super) fn from_files(root: &Path, id: &str) -> Option<Facts> {
+    let folder = root.join("var/lib/docker/containers").join(id);
+    let config = files::json(&folder.join("config.v2.json"))?;
+    Some(described(&config, Runtime::Docker))
+}
+
+/// What `GET /containers/ID/json` says. The file has the same words for what matters.
+pub(super) fn described(container: &Value, runtime: Runtime) -> Facts {
+    let config = container.get("Config");
+    let of_config = |name| config.and_then(|config| config.get(name));
+    let labels = facts::labels(of_config("Labels"));
+    // Podman has the image's name in a place of its own.
+    let image = facts::text(container.get("ImageName")).or_else(|| facts::text(of_config("Image")));
+    Facts {
+        runtime: Some(runtime),
+        name: facts::text(container.get("Name")).map(|name| name.trim_start_matches('/').to_owned()),
+        image,
+        pod: facts::pod(&labels),
+        labels,
+    }
+}
