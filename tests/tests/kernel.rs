@@ -17,6 +17,7 @@ mod kernel {
     mod entries;
     mod errors;
     mod focus;
+    mod following;
     mod go;
     mod governor;
     mod harmless;

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use object::read::ReadCache;
 
 pub use code::{Code, Segments};
-pub use evidence::{Evidence, Evidences};
+pub use evidence::{Evidence, Evidences, is_system_library};
 pub use functions::{Function, FunctionKind};
 pub use go::{GoFunction, GoLines};
 pub use imports::Imports;
