@@ -38,4 +38,83 @@ pub struct KernelConfig {
     pub task_pid: u32,
     /// 1 = the kernel has the helper `bpf_loop` (5.17+).
     pub has_loop: u32,
+    /// [`Grouping`] as a number: what has a row of counters of its own.
+    pub grouping: u32,
+    /// Rows of counters: possible CPUs, or with grouping as many as there is room for.
+    pub row_count: u32,
+    /// 1 = links reach processes that are no targets: hits count only where the process is in `TARGETS`, which forked
+    /// children enter by themselves.
+    pub check_targets: u32,
+    /// 1 = a target's child stays a target when it executes another program.
+    pub keep_on_exec: u32,
+    /// The profiler's own process id: its hits never count. 0 = no link reaches it.
+    pub own_tgid: u32,
+    /// Zero.
+    pub reserved: u32,
 }
+
+/// What has a row of counters of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Grouping {
+    /// Each CPU: who called is not told apart.
+    #[default]
+    None = 0,
+    /// Each process.
+    Process = 1,
+    /// Each thread.
+    Thread = 2,
+}
+
+/// The row of whom no row was left for.
+pub const OTHERS_ROW: u32 = 0;
+
+/// Whose row of counters it is. Zero process id: nobody's yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RowOwner {
+    /// When it was given, `CLOCK_MONOTONIC`, ns: tells a process id that is used again.
+    pub since_ns: u64,
+    /// Process id, as the host sees it.
+    pub pid: u32,
+    /// Thread id of the first hit, as the host sees it.
+    pub tid: u32,
+    /// The thread's name at that moment, NUL-padded.
+    pub comm: [u8; 16],
+}
+
+/// What the kernel side knows of a target process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TargetEntry {
+    /// Its row of counters; [`NO_ROW`] = none was given yet.
+    pub row: u32,
+    /// [`target_flags`].
+    pub flags: u32,
+}
+
+/// What holds of a target process.
+pub mod target_flags {
+    /// User space named it: it stays a target whatever it executes.
+    pub const ROOT: u32 = 1 << 0;
+    /// It runs another program, which user space has not looked at yet: no return probe is armed in it.
+    pub const HOLD: u32 = 1 << 1;
+}
+
+/// Elements of the array by which both sides suspend return probes everywhere. Each is written by one side alone.
+pub mod hold {
+    /// Holds that the kernel side set.
+    pub const SET: u32 = 0;
+    /// How many of these user space released.
+    pub const RELEASED: u32 = 1;
+    /// Not 0: user space holds.
+    pub const USER: u32 = 2;
+    /// Elements of the array.
+    pub const LEN: u32 = 3;
+}
+
+/// No row was given yet.
+pub const NO_ROW: u32 = u32::MAX;
+
+/// Target processes that the kernel side can know at a time.
+pub const MAX_TARGETS: u32 = 65_536;

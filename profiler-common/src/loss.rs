@@ -42,8 +42,12 @@ loss_reasons! {
     ProcessRingFull = 5, "process_ring_full", "messages about threads and processes dropped because their ring was full";
     /// The probe's function number was out of range: never expected.
     BadCookie = 6, "bad_cookie", "probe hits with an unknown function number";
+    /// A forked child found no room among the targets: its calls are not seen.
+    TargetsFull = 7, "targets_full", "forked processes not followed because too many are followed already";
+    /// A process ran another program or loaded a library, and had not been examined yet: counted, not timed.
+    Held = 8, "held", "calls not timed while a new program or library was examined";
     /// A Go function was entered, and the thread's registers named no goroutine: counted, not timed.
-    UnknownGoroutine = 7, "unknown_goroutine", "calls not timed because their goroutine could not be read";
+    UnknownGoroutine = 9, "unknown_goroutine", "calls not timed because their goroutine could not be read";
 }
 
 /// How many reasons there are.

@@ -9,6 +9,17 @@ pub(crate) fn add(counter: *mut u64, value: u64) {
     unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) value, options(nostack)) };
 }
 
+/// Adds one, and says what stood there before (kernel 5.12+).
+#[inline(always)]
+pub(crate) fn take_number(counter: *mut u64) -> u64 {
+    let mut number = 1_u64;
+    // SAFETY: callers pass an aligned 8-byte field of a map's element.
+    unsafe {
+        asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) counter, inout(reg) number, options(nostack));
+    }
+    number
+}
+
 /// Adds to a counter of 32 bits.
 #[inline(always)]
 pub(crate) fn add32(counter: *mut u32, value: u64) {

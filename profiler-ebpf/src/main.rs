@@ -16,6 +16,7 @@ mod filter;
 mod log;
 mod maps;
 mod probes;
+mod rows;
 mod stack;
 mod stats;
 

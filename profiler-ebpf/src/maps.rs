@@ -9,12 +9,14 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_get};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
-use profiler_common::config::{KernelConfig, MAX_GOROUTINES};
+use profiler_common::config::{
+    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, RowOwner, TargetEntry, hold,
+};
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
 
 use crate::atomic;
-use crate::stack::ThreadState;
+use crate::stack::{Stack, ThreadState};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -32,23 +34,45 @@ static CONFIG: KernelConfig = KernelConfig {
     task_tgid: 0,
     task_pid: 0,
     has_loop: 0,
+    grouping: 0,
+    row_count: 0,
+    check_targets: 0,
+    keep_on_exec: 0,
+    own_tgid: 0,
+    reserved: 0,
 };
 
 /// Flags per function ([`profiler_common::stats::function_flags`]).
 #[btf_map]
 pub(crate) static FUNCTIONS: Array<u32, 1, MMAPABLE> = Array::new();
 
-/// `cpus × functions` counters.
+/// `rows × functions` counters.
 #[btf_map]
 static STATS: Array<FunctionStats, 1, MMAPABLE> = Array::new();
 
-/// `cpus × functions × buckets` counters of 32 bits, two to an element.
+/// `rows × functions × buckets` counters of 32 bits, two to an element.
 #[btf_map]
 static HISTOGRAMS: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// `cpus × reasons` counters.
 #[btf_map]
 static LOSS: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// Whose the rows are. Row 0 is of all whom no row was left for.
+#[btf_map]
+pub(crate) static ROWS: Array<RowOwner, 1, MMAPABLE> = Array::new();
+
+/// How many rows were given.
+#[btf_map]
+pub(crate) static ROWS_GIVEN: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// Holds set and released ([`profiler_common::config::hold`]).
+#[btf_map]
+static HOLDS: Array<u64, { hold::LEN as usize }, MMAPABLE> = Array::new();
+
+/// The target processes.
+#[btf_map]
+pub(crate) static TARGETS: HashMap<u32, TargetEntry, { MAX_TARGETS as usize }> = HashMap::new();
 
 /// Calls and returns.
 #[map]
@@ -158,7 +182,19 @@ macro_rules! config_field {
         }
     )+};
 }
-config_field!(function_count: u32, bucket_count: u32, resolution: u32, focus: u32, wake_bytes: u64, has_loop: u32);
+config_field!(
+    function_count: u32,
+    bucket_count: u32,
+    resolution: u32,
+    focus: u32,
+    wake_bytes: u64,
+    has_loop: u32,
+    grouping: u32,
+    row_count: u32,
+    check_targets: u32,
+    keep_on_exec: u32,
+    own_tgid: u32,
+);
 
 #[inline(always)]
 fn cpu() -> u32 {
@@ -166,16 +202,26 @@ fn cpu() -> u32 {
     unsafe { bpf_get_smp_processor_id() }
 }
 
-/// The counters of a function on this CPU.
+/// The row of counters that a hit counts in.
 #[inline(always)]
-pub(crate) fn stats(function: u32) -> Option<NonNull<FunctionStats>> {
-    NonNull::new(STATS.get_ptr_mut(cpu() * function_count() + function)?)
+fn row() -> Option<u32> {
+    if grouping() == Grouping::None as u32 {
+        return Some(cpu());
+    }
+    Some(Stack::current_or_new()?.row())
 }
 
-/// Adds one to a bucket of a function's histogram on this CPU.
+/// The counters of a function in the row of this hit.
+#[inline(always)]
+pub(crate) fn stats(function: u32) -> Option<NonNull<FunctionStats>> {
+    NonNull::new(STATS.get_ptr_mut(row()? * function_count() + function)?)
+}
+
+/// Adds one to a bucket of a function's histogram in the row of this hit.
 #[inline(always)]
 pub(crate) fn count_bucket(function: u32, bucket: u32) {
-    let index = (cpu() * function_count() + function) * bucket_count() + bucket;
+    let Some(row) = row() else { return };
+    let index = (row * function_count() + function) * bucket_count() + bucket;
     let Some(pair) = HISTOGRAMS.get_ptr_mut(index >> 1) else {
         return;
     };
@@ -215,4 +261,25 @@ pub(crate) fn thread() -> Option<NonNull<ThreadState>> {
 #[inline(always)]
 pub(crate) fn create_thread() -> Option<NonNull<ThreadState>> {
     thread_with(BPF_LOCAL_STORAGE_GET_F_CREATE.into())
+}
+
+/// Suspends return probes everywhere, until user space has looked.
+#[inline(always)]
+pub(crate) fn hold() {
+    if let Some(set) = HOLDS.get_ptr_mut(hold::SET) {
+        atomic::add(set, 1);
+    }
+}
+
+/// Whether return probes are suspended everywhere.
+#[inline(always)]
+pub(crate) fn is_held() -> bool {
+    held_word(hold::SET) != held_word(hold::RELEASED) || held_word(hold::USER) != 0
+}
+
+#[inline(always)]
+fn held_word(word: u32) -> u64 {
+    let Some(word) = HOLDS.get_ptr(word) else { return 0 };
+    // SAFETY: an aligned word of the map, which others write.
+    unsafe { core::ptr::read_volatile(word) }
 }

@@ -14,7 +14,7 @@ use profiler_common::config::{MAX_DEPTH, STACK_SPAN};
 use profiler_common::event::ProcessEventKind;
 use profiler_common::loss::LossReason;
 
-use crate::{emit, maps, stats};
+use crate::{emit, maps, rows, stats};
 
 const _: () = assert!(
     MAX_DEPTH.is_power_of_two() && MAX_DEPTH == 512,
@@ -51,7 +51,8 @@ pub(crate) struct ThreadState {
     focus: u32,
     /// Calls open beyond a full stack, which have no frames.
     beyond: u32,
-    reserved: u32,
+    /// The row of counters that its hits count in, where there are rows for processes or threads.
+    row: u32,
     frames: [Frame; MAX_DEPTH as usize],
 }
 
@@ -91,8 +92,31 @@ impl Stack {
             maps::lose(LossReason::NoThreadState);
             return None;
         };
+        let stack = Self::of_thread(state);
+        if maps::grouping() != 0 {
+            stack.set_row(rows::of_new_thread());
+        }
         emit::process(ProcessEventKind::ThreadSeen, 0);
-        Some(Self::of_thread(state))
+        Some(stack)
+    }
+
+    /// The row of counters that the thread's hits count in.
+    #[inline(always)]
+    pub(crate) fn row(self) -> u32 {
+        // SAFETY: as in `len`.
+        unsafe { (*self.state.as_ptr()).row }
+    }
+
+    /// Gives the thread another row.
+    #[inline(always)]
+    pub(crate) fn change_row(self) {
+        self.set_row(rows::after_exec());
+    }
+
+    #[inline(always)]
+    fn set_row(self, row: u32) {
+        // SAFETY: as in `len`.
+        unsafe { (*self.state.as_ptr()).row = row }
     }
 
     #[inline(always)]

@@ -1,11 +1,14 @@
 //! What this machine can do, what replaces what it cannot, and what a probe costs on it: a printable report.
 use std::io::{self, Write};
 
+use profiler_common::config::Grouping;
+
 use crate::kernel::btf::kernel_offsets;
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::error::KernelError;
-use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
-use crate::kernel::{AttachMode, calibrate};
+use crate::kernel::layout::CounterLayout;
+use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
+use crate::kernel::{AttachMode, Reach, calibrate};
 
 /// Functions for which the memory of counters is told.
 const EXAMPLE_FUNCTIONS: u32 = 1000;
@@ -160,15 +163,23 @@ fn modes(findings: &mut Vec<Finding>) -> Option<AttachMode> {
     best
 }
 
+fn layout_of(functions: u32, resolution: u32) -> CounterLayout {
+    let cpus = possible_cpus();
+    CounterLayout {
+        functions,
+        cpus,
+        rows: cpus,
+        grouping: Grouping::None,
+        resolution: Some(resolution),
+    }
+}
+
 fn programs(mode: AttachMode) -> Finding {
-    let layout = CounterLayout {
-        functions: 1,
-        cpus: possible_cpus(),
-        resolution: Some(0),
-    };
+    let layout = layout_of(1, 0);
     let settings = KernelSettings {
         mode,
         layout,
+        reach: Reach::Process,
         focus: false,
         goroutines: false,
         ring_bytes: None,
@@ -231,11 +242,7 @@ fn costs(out: &mut impl Write, mode: AttachMode) -> io::Result<()> {
 
 fn memory(out: &mut impl Write) -> io::Result<()> {
     let cpus = possible_cpus();
-    let layout = CounterLayout {
-        functions: EXAMPLE_FUNCTIONS,
-        cpus,
-        resolution: Some(3),
-    };
+    let layout = layout_of(EXAMPLE_FUNCTIONS, 3);
     writeln!(
         out,
         "counters: functions × CPUs × (64 + 4 × {}) bytes: {EXAMPLE_FUNCTIONS} functions on {cpus} CPUs need {:.1} MiB",

@@ -1,4 +1,6 @@
 //! Entries, returns and exits of functions.
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
@@ -24,8 +26,13 @@ enum Verdict {
 }
 
 /// Entry and return in one program (kernel 6.13+): at the entry the instruction pointer stands at the probe.
-#[uprobe]
-fn function_session(ctx: ProbeContext) -> u32 {
+///
+/// Written without aya's macro, whose programs always answer 0: here the answer decides whether the kernel replaces the
+/// return address.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "uprobe")]
+extern "C" fn function_session(ctx: *mut c_void) -> u32 {
+    let ctx = ProbeContext::new(ctx);
     let registers = Registers::of(&ctx);
     // SAFETY: the context is the one that the kernel passed.
     let site = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
@@ -92,7 +99,7 @@ fn function_exit(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn cookie(ctx: *mut core::ffi::c_void) -> Cookie {
+fn cookie(ctx: *mut c_void) -> Cookie {
     // SAFETY: the context is the one that the kernel passed.
     Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx) })
 }
@@ -110,7 +117,8 @@ fn enter(cookie: Cookie, place: Place) -> Verdict {
     };
     let opens_focus = flags & function_flags::FOCUS != 0;
     let records = flags & function_flags::EVENTS != 0;
-    let timed = cookie.role != Role::EntryOnly;
+    let held = cookie.role == Role::EntryWithReturnProbe && !filter::arms_return_probes();
+    let timed = cookie.role != Role::EntryOnly && !held;
     let needs_focus = maps::focus() != 0 && !opens_focus;
     let stack = if needs_focus {
         place.stack()
@@ -156,6 +164,9 @@ fn enter(cookie: Cookie, place: Place) -> Verdict {
     if pushed {
         stats::timed(counters);
         return Verdict::Follow;
+    }
+    if held {
+        maps::lose(LossReason::Held);
     }
     stats::untimed(counters);
     Verdict::Ignore

@@ -3,7 +3,10 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use profiler_common::config::{NO_ROW, TargetEntry, target_flags};
 use profiler_common::event::ProcessEventKind;
+use profiler_common::loss::LossReason;
 
 use crate::stack::{Stack, abandon_all};
 use crate::{emit, maps};
@@ -11,19 +14,63 @@ use crate::{emit, maps};
 /// A thread ends.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 fn thread_exit(_ctx: RawTracePointContext) -> i32 {
-    end_calls(ProcessEventKind::ThreadExit)
+    if let Some(stack) = Stack::current() {
+        abandon_all(stack);
+        emit::process(ProcessEventKind::ThreadExit, 0);
+    }
+    0
 }
 
 /// A thread replaces its program. `args: task, old_pid, bprm`.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn process_exec(_ctx: RawTracePointContext) -> i32 {
-    end_calls(ProcessEventKind::Exec)
+    let target = target();
+    if let Some(entry) = target {
+        look_before_returns(entry);
+    }
+    let stack = Stack::current();
+    if let Some(stack) = stack {
+        abandon_all(stack);
+        if maps::grouping() != 0 {
+            stack.change_row();
+        }
+    }
+    if target.is_some() || stack.is_some() {
+        emit::process(ProcessEventKind::Exec, 0);
+    }
+    0
+}
+
+/// A target runs another program: it may have what return probes would break.
+#[inline(always)]
+fn look_before_returns(entry: TargetEntry) {
+    if maps::check_targets() == 0 {
+        maps::hold();
+        return;
+    }
+    if maps::keep_on_exec() != 0 {
+        // Then no return probe was planned that could be broken by a program that is executed later.
+        return;
+    }
+    let tgid = current_tgid();
+    if entry.flags & target_flags::ROOT == 0 {
+        // Gone already: as wanted.
+        let _ = maps::TARGETS.remove(tgid);
+        return;
+    }
+    let held = TargetEntry {
+        row: entry.row,
+        flags: entry.flags | target_flags::HOLD,
+    };
+    // The entry is there: it is only overwritten.
+    let _ = maps::TARGETS.insert(tgid, held, 0);
 }
 
 /// A thread makes a process or a thread. `args: parent, child`.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 fn process_fork(ctx: RawTracePointContext) -> i32 {
-    if Stack::current().is_none() {
+    let target = target();
+    if target.is_none() && Stack::current().is_none() {
         return 0;
     }
     let config = maps::config();
@@ -32,19 +79,35 @@ fn process_fork(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     // A new thread has its process's id and another of its own.
-    if tgid == pid {
-        emit::process(ProcessEventKind::Fork, tgid);
+    if tgid != pid {
+        return 0;
     }
+    if maps::check_targets() != 0
+        && let Some(parent) = target
+    {
+        // Here and not in user space, so that not even the child's first call is missed.
+        let entry = TargetEntry {
+            row: NO_ROW,
+            flags: parent.flags & target_flags::HOLD,
+        };
+        if maps::TARGETS.insert(tgid, entry, 0).is_err() {
+            maps::lose(LossReason::TargetsFull);
+        }
+    }
+    emit::process(ProcessEventKind::Fork, tgid);
     0
 }
 
 #[inline(always)]
-fn end_calls(kind: ProcessEventKind) -> i32 {
-    if let Some(stack) = Stack::current() {
-        abandon_all(stack);
-        emit::process(kind, 0);
-    }
-    0
+fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// What is known of this process as a target, if it is one.
+#[inline(always)]
+fn target() -> Option<TargetEntry> {
+    // SAFETY: a torn read is of two aligned words, each of which is whole.
+    unsafe { maps::TARGETS.get(current_tgid()) }.copied()
 }
 
 #[inline(always)]

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
+use super::grouping::GroupingArgs;
 use super::parse::{self, Budget};
+use super::targets::{TARGETING, TargetArgs};
 use crate::describe::Table;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{RECORDERS, RecorderKind};
@@ -37,6 +39,8 @@ Examples:
   sudo ebpf-prof attach -p 1234
   sudo ebpf-prof attach -p \"$(pidof -s nginx)\" --function 'ngx_http_*' --sort self
   sudo ebpf-prof attach -p 12,34 --object libssl.so.3 --function '*' --duration 30s
+  sudo ebpf-prof attach --container web-1 --function 'libc:malloc'
+  sudo ebpf-prof attach --systemd-unit postgresql --children --user postgres
   sudo ebpf-prof attach -p 1234 --focus handle_request --recording csv -o - | head";
 
 const RUN_EXAMPLES: &str = "\
@@ -67,12 +71,12 @@ pub enum CommandArgs {
 /// `attach`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct AttachArgs {
-    /// The processes, by id; several with commas, or with the option repeated
-    #[arg(
-        short, long = "pid", value_name = "PID[,PID...]", required = true, value_delimiter = ',',
-        value_parser = parse::pid, help_heading = TARGETING
-    )]
-    pub pids: Vec<u32>,
+    /// Which processes.
+    #[command(flatten)]
+    pub targets: TargetArgs,
+    /// Start though no process matches yet, and wait for the first
+    #[arg(long, help_heading = TARGETING)]
+    pub wait: bool,
     /// What `attach` and `run` have in common.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -84,6 +88,9 @@ pub struct RunArgs {
     /// What `attach` and `run` have in common.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// Profile what the command's children execute, too: every program, by the same patterns
+    #[arg(long, help_heading = TARGETING)]
+    pub children: bool,
     /// The command and its arguments: all that follows is theirs
     #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", help_heading = TARGETING)]
     pub command: Vec<OsString>,
@@ -108,7 +115,6 @@ pub struct DescribeArgs {
     pub table: Option<Table>,
 }
 
-const TARGETING: &str = "Targeting";
 const FUNCTIONS: &str = "Functions";
 const OUTPUT: &str = "Output";
 const LIMITS: &str = "Limits";
@@ -119,6 +125,9 @@ pub struct SessionArgs {
     /// Which functions.
     #[command(flatten)]
     pub functions: FunctionArgs,
+    /// How processes are told apart.
+    #[command(flatten)]
+    pub grouping: GroupingArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,

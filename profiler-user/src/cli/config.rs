@@ -9,11 +9,15 @@ use super::args::{
     SessionArgs,
 };
 use super::error::ConfigError;
+use super::grouping;
 pub use super::parse::Budget;
 use crate::describe::Table;
 use crate::kernel::AttachMode;
+use crate::probe::pattern::Pattern;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{Output, RECORDERS, RecorderKind};
+use crate::target::identity::Attribute;
+use crate::target::selector::Selector;
 use crate::ui::{SortKey, Style};
 
 /// Share of one core that the probes of `attach` may cost, percent.
@@ -41,8 +45,10 @@ pub enum Command {
 /// `attach`.
 #[derive(Clone, Debug)]
 pub struct AttachConfig {
-    /// The processes: at least one, each once, in the order typed.
-    pub pids: Vec<u32>,
+    /// The processes: something is named.
+    pub selector: Selector,
+    /// There may be none yet.
+    pub wait: bool,
     /// The rest.
     pub session: SessionConfig,
 }
@@ -54,6 +60,8 @@ pub struct RunConfig {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// What its children execute is profiled, too.
+    pub children: bool,
     /// The rest.
     pub session: SessionConfig,
 }
@@ -76,6 +84,10 @@ pub struct SessionConfig {
     pub selection: SelectionConfig,
     /// How they are probed.
     pub probing: ProbingConfig,
+    /// By what processes are counted apart.
+    pub group_by: Vec<Attribute>,
+    /// What records say of their process beside the usual columns.
+    pub columns: Vec<Attribute>,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
     /// Where the counters are written at the end, as JSON.
@@ -117,6 +129,8 @@ pub struct ProbingConfig {
     pub returns: ReturnsChoice,
     /// Where entries are probed.
     pub site: SiteChoice,
+    /// Links never reach a process that is no target.
+    pub isolate: bool,
 }
 
 /// Records and where they go.
@@ -195,20 +209,29 @@ impl TryFrom<Args> for Command {
 impl TryFrom<AttachArgs> for AttachConfig {
     type Error = ConfigError;
 
-    fn try_from(AttachArgs { pids: typed, session }: AttachArgs) -> Result<Self, ConfigError> {
-        let own = std::process::id();
-        if typed.contains(&own) {
-            return Err(ConfigError::OwnPid { pid: own });
+    fn try_from(
+        AttachArgs {
+            targets,
+            wait,
+            session,
+        }: AttachArgs,
+    ) -> Result<Self, ConfigError> {
+        let selector = targets.selector()?;
+        if selector.is_empty() {
+            return Err(ConfigError::NoTarget);
         }
-        let mut pids = Vec::with_capacity(typed.len());
-        for pid in typed {
-            if !pids.contains(&pid) {
-                pids.push(pid);
-            }
+        let session = SessionConfig::checked(session, Budget::Percent(ATTACH_BUDGET))?;
+        let everyone = Selector {
+            all: true,
+            ..Selector::default()
+        };
+        if selector == everyone && !session.selection.names_objects() {
+            return Err(ConfigError::EverythingEverywhere);
         }
         Ok(Self {
-            pids,
-            session: SessionConfig::checked(session, Budget::Percent(ATTACH_BUDGET))?,
+            selector,
+            wait,
+            session,
         })
     }
 }
@@ -216,7 +239,13 @@ impl TryFrom<AttachArgs> for AttachConfig {
 impl TryFrom<RunArgs> for RunConfig {
     type Error = ConfigError;
 
-    fn try_from(RunArgs { session, command }: RunArgs) -> Result<Self, ConfigError> {
+    fn try_from(
+        RunArgs {
+            session,
+            children,
+            command,
+        }: RunArgs,
+    ) -> Result<Self, ConfigError> {
         let mut words = command.into_iter();
         let program = words
             .next()
@@ -226,6 +255,7 @@ impl TryFrom<RunArgs> for RunConfig {
         Ok(Self {
             program,
             arguments: words.collect(),
+            children,
             session,
         })
     }
@@ -250,6 +280,7 @@ impl SessionConfig {
     fn checked(args: SessionArgs, default_budget: Budget) -> Result<Self, ConfigError> {
         let SessionArgs {
             functions,
+            grouping,
             output,
             display,
             limits,
@@ -286,7 +317,10 @@ impl SessionConfig {
                 attach_mode: kernel_mode(attach_mode),
                 returns,
                 site,
+                isolate: grouping.isolate,
             },
+            group_by: grouping::distinct(grouping.by),
+            columns: grouping::distinct(grouping.columns),
             summary_json,
             recording,
             display: DisplayConfig::checked(display, stdout)?,
@@ -305,6 +339,16 @@ fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
 }
 
 impl SelectionConfig {
+    /// Whether it says in which files it looks.
+    fn names_objects(&self) -> bool {
+        let names = |pattern: &String| {
+            pattern
+                .parse()
+                .is_ok_and(|pattern: Pattern| pattern.names_object())
+        };
+        !self.objects.is_empty() || (!self.functions.is_empty() && self.functions.iter().all(names))
+    }
+
     fn checked(self) -> Result<Self, ConfigError> {
         let Self {
             functions,

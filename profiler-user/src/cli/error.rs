@@ -12,6 +12,18 @@ pub enum ConfigError {
         /// The process.
         pid: u32,
     },
+    /// No process is named.
+    #[error(
+        "no process is named: give `-p PID`, or choose by `--container`, `--pod`, `--systemd-unit`, `--cgroup`, `--user`, \
+         `--exe` or `--comm`, or all with `-a`; `ebpf-prof list processes` and `list containers` show what there is"
+    )]
+    NoTarget,
+    /// All processes, and all their functions.
+    #[error(
+        "`-a` probes all processes of this machine: say in which file, such as `--function 'libc.so.6:malloc'` or \
+         `--object /usr/sbin/nginx`"
+    )]
+    EverythingEverywhere,
     /// `-o` with a name that does not tell the format.
     #[error("the name `{}` does not tell the format of the records: add `--recording {}`", output.display(), formats(output))]
     UnknownFormat {

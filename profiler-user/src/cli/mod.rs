@@ -2,7 +2,9 @@
 pub mod args;
 pub mod config;
 mod error;
+pub mod grouping;
 mod parse;
+mod targets;
 #[cfg(test)]
 mod tests;
 

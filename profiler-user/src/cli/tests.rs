@@ -47,7 +47,8 @@ fn the_declaration_is_sound() {
 #[test]
 fn without_options_attach_counts_and_has_a_budget_and_run_has_none() {
     let config = attach("-p 1").unwrap();
-    assert_eq!(config.pids, [1]);
+    assert_eq!(config.selector.pids, [1]);
+    assert!(config.selector.is_fixed());
     let session = config.session;
     assert_eq!(session.action, Action::Profile);
     assert!(session.recording.is_none());
@@ -111,7 +112,25 @@ fn every_option_arrives() {
 
 #[test]
 fn processes_are_taken_once_each_in_the_order_typed() {
-    assert_eq!(attach("-p 3,1 --pid 3 -p 2,1").unwrap().pids, [3, 1, 2]);
+    assert_eq!(attach("-p 3,1 --pid 3 -p 2,1").unwrap().selector.pids, [3, 1, 2]);
+}
+
+#[test]
+fn processes_are_chosen_by_all_that_is_known_of_them() {
+    let line = "--container web-* --container 0123abcd --pod shop/cart-* --systemd-unit nginx --cgroup \
+        /sys/fs/cgroup/system.slice/ --user www-data --user 1000 --exe /usr/sbin/nginx --comm nginx --children";
+    let selector = attach(line).unwrap().selector;
+    assert_eq!(
+        selector.to_string(),
+        "container web-* or 0123abcd, pod shop/cart-*, systemd unit nginx, cgroup /system.slice, \
+         user www-data or 1000, program /usr/sbin/nginx, command nginx and children"
+    );
+    assert!(selector.children && !selector.is_fixed() && !selector.all);
+    let all = attach("-a --function libc.so.6:malloc").unwrap().selector;
+    assert_eq!((all.all, all.to_string().as_str()), (true, "all processes"));
+    assert!(!attach("-p 1 --children").unwrap().selector.is_fixed());
+    let error = attach("-a --function malloc").unwrap_err().to_string();
+    assert!(error.contains("say in which file"), "{error}");
 }
 
 #[test]
@@ -199,7 +218,10 @@ fn combinations_that_mean_nothing_are_refused_in_one_line_that_says_what_to_do()
 #[test]
 fn wrong_words_are_named_in_one_line() {
     for (line, named) in [
-        ("ebpf-prof attach", "--pid"),
+        ("ebpf-prof attach", "`-p PID`, or choose by `--container`"),
+        ("ebpf-prof attach --children", "no process is named"),
+        ("ebpf-prof attach --container=", "it is empty"),
+        ("ebpf-prof attach --comm [z-a]", "`[z-a]` is no valid glob"),
         ("ebpf-prof attach -p 0", "`0` is not a process id"),
         ("ebpf-prof attach -p 1,x", "`x` is not a process id"),
         ("ebpf-prof attach -p 1 --recording xml", "xml"),

@@ -133,8 +133,13 @@ pub(super) fn attach_empty_to(mode: AttachMode, target: &MultiTarget<'_>) -> io:
         AttachMode::Session => syscall::link_multi(program.as_fd(), MultiKind::Session, target)?,
         AttachMode::Multi => syscall::link_multi(program.as_fd(), MultiKind::Entry, target)?,
         AttachMode::PerfEvent => {
-            let event =
-                syscall::open_uprobe(uprobe_pmu()?, target.path, target.offsets[0], target.pid, false)?;
+            let event = syscall::open_uprobe(
+                uprobe_pmu()?,
+                target.path,
+                target.offsets[0],
+                Some(target.pid),
+                false,
+            )?;
             syscall::link_perf_event(program.as_fd(), event.as_fd(), 0)?
         }
     };

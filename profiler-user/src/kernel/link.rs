@@ -40,8 +40,8 @@ pub enum Side {
 pub struct LinkTarget<'a> {
     /// A path that names the very file that the process maps.
     pub path: &'a Path,
-    /// The process.
-    pub pid: u32,
+    /// The process; none = every process that maps the file.
+    pub pid: Option<u32>,
 }
 
 /// Probes in place.
@@ -156,7 +156,7 @@ struct Step<'a> {
     program: BorrowedFd<'a>,
     kind: MultiKind,
     path: &'a CStr,
-    pid: u32,
+    pid: Option<u32>,
     fds: Vec<OwnedFd>,
 }
 
@@ -193,7 +193,7 @@ impl Step<'_> {
             path: self.path,
             offsets: &offsets,
             cookies: &cookies,
-            pid: self.pid,
+            pid: self.pid.unwrap_or(0),
         };
         self.fds
             .push(syscall::link_multi(self.program, self.kind, &target)?);

@@ -1,24 +1,23 @@
 //! Loading the programs and sizing their maps.
 use std::os::fd::BorrowedFd;
 
-use aya::maps::{Map, RingBuf};
+use aya::maps::{HashMap, Map, MapData, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
-use profiler_common::config::{KernelConfig, MAX_GOROUTINES};
+use profiler_common::config::{Grouping, KernelConfig, MAX_GOROUTINES, NO_ROW, RowOwner, hold, target_flags};
 use profiler_common::cookie::FunctionId;
-use profiler_common::histogram::{MAX_RESOLUTION, bucket_count};
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
-use thiserror::Error;
 
-use super::AttachMode;
 use super::btf::{KernelOffsets, kernel_offsets};
 use super::capability::has_loop;
 use super::error::KernelError;
+use super::layout::CounterLayout;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
 use super::map::MappedArray;
 use super::program::{ProgramSource, Programs, map_fd};
 use super::ring::Ring;
+use super::{AttachMode, Reach};
 
 /// The kernel side, compiled by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profiler-ebpf"));
@@ -28,72 +27,6 @@ const WAKE_SHARE: u64 = 4;
 /// The smallest ring: a page.
 const MIN_RING: u32 = 4096;
 
-/// The counters do not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the counters of {functions} functions on {cpus} CPUs need {needed} bytes, more than `--max-map-memory` \
-     allows ({limit}): choose fewer functions or raise it"
-)]
-pub struct TooManyFunctions {
-    /// Functions asked for.
-    pub functions: u64,
-    /// Possible CPUs.
-    pub cpus: u64,
-    /// What they need at least, bytes.
-    pub needed: u64,
-    /// What is allowed, bytes.
-    pub limit: u64,
-}
-
-/// How the counters' memory is laid out: `functions × cpus × (64 + 4 × buckets) + functions × 8` bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CounterLayout {
-    /// Functions of the session.
-    pub functions: u32,
-    /// Possible CPUs.
-    pub cpus: u32,
-    /// Resolution of the histograms; `None` = there was no room for any.
-    pub resolution: Option<u32>,
-}
-
-impl CounterLayout {
-    /// The finest layout that fits into `limit` bytes.
-    pub fn fit(functions: u32, cpus: u32, limit: u64) -> Result<Self, TooManyFunctions> {
-        let resolutions = (0..=MAX_RESOLUTION).rev().map(Some).chain([None]);
-        let layouts = resolutions.map(|resolution| Self {
-            functions,
-            cpus,
-            resolution,
-        });
-        let coarsest = Self {
-            functions,
-            cpus,
-            resolution: None,
-        };
-        layouts
-            .into_iter()
-            .find(|layout| layout.bytes() <= limit)
-            .ok_or(TooManyFunctions {
-                functions: functions.into(),
-                cpus: cpus.into(),
-                needed: coarsest.bytes(),
-                limit,
-            })
-    }
-
-    /// Kernel memory, bytes.
-    pub fn bytes(&self) -> u64 {
-        let slots = u64::from(self.functions) * u64::from(self.cpus);
-        slots * (size_of::<FunctionStats>() as u64 + 4 * u64::from(self.buckets()))
-            + u64::from(self.functions) * 8
-    }
-
-    /// Buckets of one histogram.
-    pub fn buckets(&self) -> u32 {
-        self.resolution.map_or(0, bucket_count)
-    }
-}
-
 /// What the kernel side is told before it loads.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelSettings {
@@ -101,6 +34,8 @@ pub struct KernelSettings {
     pub mode: AttachMode,
     /// The counters' layout.
     pub layout: CounterLayout,
+    /// Whom links reach.
+    pub reach: Reach,
     /// Only threads in focus are recorded.
     pub focus: bool,
     /// Calls of goroutines are timed.
@@ -115,15 +50,21 @@ pub struct Kernel {
     programs: Programs,
     /// How probes are attached.
     pub mode: AttachMode,
+    /// Whom links reach.
+    pub reach: Reach,
     /// The counters' layout.
     pub layout: CounterLayout,
     /// Flags per function.
     pub functions: MappedArray<u32>,
-    /// `cpus × functions` counters.
+    /// `rows × functions` counters.
     pub stats: MappedArray<FunctionStats>,
-    /// `cpus × functions × buckets` counters of 32 bits, two to an element.
+    /// `rows × functions × buckets` counters of 32 bits, two to an element.
     pub histograms: MappedArray<u64>,
     loss: MappedArray<u64>,
+    rows: MappedArray<RowOwner>,
+    rows_given: MappedArray<u64>,
+    holds: MappedArray<u64>,
+    targets: HashMap<MapData, u32, [u32; 2]>,
     #[cfg(feature = "kernel-log")]
     log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
@@ -137,15 +78,16 @@ impl Kernel {
     /// Loads the programs and makes their maps. Nothing is attached but the tracepoints of threads and processes.
     pub fn load(settings: &KernelSettings) -> Result<Self, KernelError> {
         let offsets = kernel_offsets()?;
-        let ebpf = load_object(settings, offsets)?;
+        let mut ebpf = load_object(settings, offsets)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
         let only_counted = settings.ring_bytes.is_none() && !settings.focus;
         let programs = Programs::load(&source, settings.mode, only_counted)?;
         let layout = settings.layout;
-        let slots = layout.functions as usize * layout.cpus as usize;
+        let slots = layout.slots();
         let mut kernel = Self {
             programs,
             mode: settings.mode,
+            reach: settings.reach,
             layout,
             functions: MappedArray::new(
                 "FUNCTIONS",
@@ -163,6 +105,10 @@ impl Kernel {
                 array_fd(&ebpf, "LOSS")?,
                 (layout.cpus * LOSS_REASONS) as usize,
             )?,
+            rows: MappedArray::new("ROWS", array_fd(&ebpf, "ROWS")?, layout.rows as usize)?,
+            rows_given: MappedArray::new("ROWS_GIVEN", array_fd(&ebpf, "ROWS_GIVEN")?, 1)?,
+            holds: MappedArray::new("HOLDS", array_fd(&ebpf, "HOLDS")?, hold::LEN as usize)?,
+            targets: take_targets(&mut ebpf)?,
             ebpf,
             #[cfg(feature = "kernel-log")]
             log: None,
@@ -245,9 +191,70 @@ impl Kernel {
             .map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
     }
 
-    /// The slot of a function's counters on a CPU.
-    pub fn slot(&self, cpu: u32, function: FunctionId) -> usize {
-        cpu as usize * self.layout.functions as usize + function.0 as usize
+    /// The slot of a function's counters in a row.
+    pub fn slot(&self, row: u32, function: FunctionId) -> usize {
+        row as usize * self.layout.functions as usize + function.0 as usize
+    }
+
+    /// Rows that may hold something.
+    pub fn rows_in_use(&self) -> u32 {
+        match self.layout.grouping {
+            Grouping::None => self.layout.rows,
+            Grouping::Process | Grouping::Thread => {
+                let given = self.rows_given.get(0).saturating_add(1);
+                given.min(u64::from(self.layout.rows)) as u32
+            }
+        }
+    }
+
+    /// Processes or threads that found no row of their own.
+    pub fn rows_missing(&self) -> u64 {
+        match self.layout.grouping {
+            Grouping::None => 0,
+            Grouping::Process | Grouping::Thread => {
+                (self.rows_given.get(0) + 1).saturating_sub(u64::from(self.layout.rows))
+            }
+        }
+    }
+
+    /// Whose a row is.
+    pub fn row_owner(&self, row: u32) -> RowOwner {
+        self.rows.get(row as usize)
+    }
+
+    /// Makes a process a target that has been looked at. `root`: it stays one whatever it executes.
+    pub fn add_target(&mut self, pid: u32, root: bool) -> Result<(), KernelError> {
+        let row = match self.targets.get(&pid, 0) {
+            Ok([row, _flags]) => row,
+            Err(_) => NO_ROW,
+        };
+        let flags = if root { target_flags::ROOT } else { 0 };
+        self.targets
+            .insert(pid, [row, flags], 0)
+            .map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
+    }
+
+    /// Suspends return probes, or ends that.
+    pub fn suspend_returns(&self, suspended: bool) {
+        self.holds.set(hold::USER as usize, suspended.into());
+    }
+
+    /// Holds of the kernel side that were not released: programs that were executed and not looked at yet.
+    pub fn holds(&self) -> u64 {
+        let [set, released] = [hold::SET, hold::RELEASED].map(|word| self.holds.get(word as usize));
+        set.saturating_sub(released)
+    }
+
+    /// Releases holds: whatever they were set for has been looked at.
+    pub fn release(&self, holds: u64) {
+        let released = self.holds.get(hold::RELEASED as usize);
+        self.holds.set(hold::RELEASED as usize, released + holds);
+    }
+
+    /// A process is no target any more.
+    pub fn remove_target(&mut self, pid: u32) {
+        // Gone already: as wanted.
+        let _: Result<(), _> = self.targets.remove(&pid);
     }
 
     /// What was lost so far, by reason, over all CPUs.
@@ -258,8 +265,16 @@ impl Kernel {
 }
 
 fn histogram_elements(layout: CounterLayout) -> usize {
-    let counters = layout.functions as usize * layout.cpus as usize * layout.buckets() as usize;
+    let counters = layout.slots() * layout.buckets() as usize;
     counters.div_ceil(2).max(1)
+}
+
+fn take_targets(ebpf: &mut Ebpf) -> Result<HashMap<MapData, u32, [u32; 2]>, KernelError> {
+    let name = "TARGETS";
+    let map = ebpf
+        .take_map(name)
+        .ok_or(KernelError::Object { what: "map", name })?;
+    HashMap::try_from(map).map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
 }
 
 fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, KernelError> {
@@ -274,6 +289,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
     let KernelSettings {
         mode: _,
         layout,
+        reach,
         focus,
         goroutines,
         ring_bytes,
@@ -291,6 +307,16 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         task_tgid: offsets.task_tgid,
         task_pid: offsets.task_pid,
         has_loop: has_loop().into(),
+        grouping: layout.grouping as u32,
+        row_count: layout.rows,
+        check_targets: matches!(reach, Reach::Targets { .. }).into(),
+        keep_on_exec: matches!(reach, Reach::Targets { keep_on_exec: true }).into(),
+        own_tgid: if reach == Reach::Process {
+            0
+        } else {
+            std::process::id()
+        },
+        reserved: 0,
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     EbpfLoader::new()
@@ -298,30 +324,12 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         .allow_unsupported_maps()
         .override_global("CONFIG", bytes, true)
         .map_max_entries("FUNCTIONS", layout.functions)
-        .map_max_entries("STATS", layout.functions * layout.cpus)
+        .map_max_entries("STATS", layout.slots() as u32)
         .map_max_entries("HISTOGRAMS", histogram_elements(layout) as u32)
         .map_max_entries("LOSS", layout.cpus * LOSS_REASONS)
+        .map_max_entries("ROWS", layout.rows)
         .map_max_entries("GOROUTINES", if goroutines { MAX_GOROUTINES } else { 1 })
         .map_max_entries("EVENTS", ring)
         .load(OBJECT)
         .map_err(|error| Box::new(error).into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::CounterLayout;
-
-    #[test]
-    fn histograms_get_coarser_before_functions_are_refused() {
-        let cpus = 64;
-        let fine = CounterLayout::fit(100, cpus, 256 << 20).unwrap();
-        assert_eq!(fine.resolution, Some(3));
-        let coarse = CounterLayout::fit(20_000, cpus, 512 << 20).unwrap();
-        assert!(coarse.resolution < Some(3), "{coarse:?}");
-        assert!(coarse.bytes() <= 512 << 20);
-        let none = CounterLayout::fit(20_000, cpus, 100 << 20).unwrap();
-        assert_eq!(none.resolution, None);
-        let error = CounterLayout::fit(20_000, cpus, 1 << 20).unwrap_err();
-        assert_eq!(error.needed, 20_000 * 64 * 64 + 20_000 * 8);
-    }
 }

@@ -7,6 +7,8 @@ pub mod btf;
 pub mod calibrate;
 pub mod capability;
 pub mod error;
+pub mod layout;
+pub mod lifecycle;
 pub mod link;
 pub mod load;
 pub mod map;
@@ -48,6 +50,22 @@ impl AttachMode {
             Self::PerfEvent => "5.15",
         }
     }
+}
+
+/// Whom links reach, and whose hits count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// Each link reaches one process; no other process pays.
+    #[default]
+    Process,
+    /// Links reach every process that maps the file; hits count in the targets and, from their first instruction on, in
+    /// their children.
+    Targets {
+        /// A child stays a target when it executes another program.
+        keep_on_exec: bool,
+    },
+    /// Links reach every process that maps the file, and all hits count but our own.
+    Everyone,
 }
 
 impl fmt::Display for AttachMode {

@@ -1,7 +1,7 @@
 //! A ring of the kernel's messages.
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
@@ -37,6 +37,10 @@ impl Waker {
     pub fn wake(&self) {
         // It fails only where it has been woken 2^64 times.
         let _: io::Result<()> = (&self.0).write_all(&1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

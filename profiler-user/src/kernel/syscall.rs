@@ -110,6 +110,7 @@ pub(super) struct MultiTarget<'a> {
     pub(super) path: &'a CStr,
     pub(super) offsets: &'a [u64],
     pub(super) cookies: &'a [u64],
+    /// 0 = every process.
     pub(super) pid: u32,
 }
 
@@ -183,12 +184,13 @@ struct PerfEventAttr {
     probe_offset: u64,
 }
 
-/// Opens a perf event on one place of one file in one process.
+/// Opens a perf event on one place of one file in one process, or in all. Programs on an event of all processes run on
+/// every CPU, whatever CPU it was opened for (`__uprobe_perf_func`, `kernel/trace/trace_uprobe.c`).
 pub(super) fn open_uprobe(
     pmu: UprobePmu,
     path: &CStr,
     offset: u64,
-    pid: u32,
+    pid: Option<u32>,
     at_return: bool,
 ) -> io::Result<OwnedFd> {
     let attr = PerfEventAttr {
@@ -204,8 +206,44 @@ pub(super) fn open_uprobe(
         libc::syscall(
             libc::SYS_perf_event_open,
             &raw const attr,
-            pid as libc::pid_t,
+            pid.map_or(-1, |pid| pid as libc::pid_t),
+            if pid.is_some() { -1 } else { 0 },
             -1,
+            8, /* PERF_FLAG_FD_CLOEXEC */
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+/// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY` (`include/uapi/linux/perf_event.h`).
+const SOFTWARE: u32 = 1;
+const DUMMY: u64 = 9;
+/// Bits of `perf_event_attr`: executable mappings with inodes, names with a mark at exec, forks and exits; wake-ups by
+/// bytes.
+const LIFECYCLE: u64 = 1 << 8 | 1 << 9 | 1 << 13 | 1 << 14 | 1 << 23 | 1 << 24;
+
+/// Opens an event that counts nothing and tells of the processes of one CPU: forks, executions, mappings, ends. It is
+/// woken for after every record.
+pub(super) fn open_lifecycle(cpu: u32) -> io::Result<OwnedFd> {
+    let attr = PerfEventAttr {
+        kind: SOFTWARE,
+        size: size_of::<PerfEventAttr>() as u32,
+        config: DUMMY,
+        flags: LIFECYCLE,
+        wakeup_events: 1,
+        ..PerfEventAttr::default()
+    };
+    // SAFETY: `attr` says its own size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attr,
+            -1,
+            cpu as libc::c_int,
             -1,
             8, /* PERF_FLAG_FD_CLOEXEC */
         )

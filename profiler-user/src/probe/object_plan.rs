@@ -12,7 +12,7 @@ use super::plan::{
 };
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
-use super::selection::Selected;
+use super::selection::{Request, Selected};
 use crate::object::{FunctionKind, Machine};
 
 /// What decides besides the functions themselves.
@@ -21,6 +21,53 @@ pub(super) struct How {
     pub(super) returns: ReturnsChoice,
     pub(super) site: SiteChoice,
     pub(super) facts: ProcessFacts,
+}
+
+impl How {
+    pub(super) fn new(request: &Request, facts: ProcessFacts) -> Self {
+        Self {
+            returns: request.returns,
+            site: request.site,
+            facts,
+        }
+    }
+}
+
+/// Plans the returns of functions of one object anew, as more is known of the processes that map it, and says which have
+/// changed.
+pub(super) fn replan(
+    functions: &mut [PlannedFunction],
+    object: &MappedObject,
+    how: How,
+) -> Result<Vec<FunctionId>, PlanError> {
+    let starts = |function: &PlannedFunction| object.file.function_at(function.address);
+    let selected: Vec<(usize, Selected)> = functions
+        .iter()
+        .enumerate()
+        .filter_map(|(position, function)| {
+            let selected = Selected {
+                function: starts(function)?,
+                focus: function.focus,
+                named: function.named,
+                excluded: false,
+            };
+            Some((position, selected))
+        })
+        .collect();
+    let only_selected: Vec<Selected> = selected.iter().map(|(_, selected)| *selected).collect();
+    let planned = plan_functions(object, &only_selected, how)?;
+    let mut changed = Vec::new();
+    for ((position, _), planned) in selected.into_iter().zip(planned) {
+        let function = &mut functions[position];
+        if let Ok(planned) = planned
+            && planned.returns != function.returns
+        {
+            function.returns = planned.returns;
+            changed.push(function.id);
+        }
+    }
+    returns::drop_shared_exits(functions);
+    Ok(changed)
 }
 
 /// Plans the selected functions of one object.
@@ -42,7 +89,21 @@ pub(super) fn add(
     if usable.is_empty() {
         return Ok(());
     }
-    let number = plan.objects.len();
+    let planned = plan
+        .objects
+        .iter()
+        .position(|planned| planned.attach_path == object.attach_path);
+    let number = planned.unwrap_or(plan.objects.len());
+    if planned.is_some() {
+        let is_new = |selected: &Selected| {
+            let address = object.file.functions()[selected.function].address;
+            !plan
+                .functions
+                .iter()
+                .any(|function| function.object == number && function.address == address)
+        };
+        usable.retain(is_new);
+    }
     let first = plan.functions.len();
     for (planned, selected) in plan_functions(object, &usable, how)?.into_iter().zip(&usable) {
         match planned {
@@ -60,6 +121,8 @@ pub(super) fn add(
     }
     if plan.functions.len() > first {
         returns::drop_shared_exits(&mut plan.functions[first..]);
+    }
+    if plan.functions.len() > first && number == plan.objects.len() {
         let (attach_path, path) = (object.attach_path.clone(), object.path.clone());
         plan.objects.push(PlannedObject {
             attach_path,

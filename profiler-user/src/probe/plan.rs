@@ -184,6 +184,8 @@ pub enum LeftOutReason {
     Excluded,
     /// The kernel refuses a breakpoint on its first instructions, or takes them for others behind one.
     Refused,
+    /// It appeared while the session ran, and `--max-map-memory` left no room for its counters.
+    NoRoom,
 }
 
 /// A function that was asked for and is not probed.

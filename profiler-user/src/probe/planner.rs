@@ -3,9 +3,11 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
+use profiler_common::cookie::FunctionId;
+
 use super::object_plan::{self, How};
-use super::pattern::Pattern;
-use super::plan::Plan;
+use super::pattern::{ObjectPattern, Pattern};
+use super::plan::{Plan, PlannedFunction};
 use super::returns::ProcessFacts;
 use super::selection::{self, Request, Selected, Selection};
 use crate::object::{ObjectError, ObjectFile};
@@ -69,35 +71,160 @@ pub fn plan(objects: &[MappedObject], request: &Request, facts: ProcessFacts) ->
         evidences: facts.evidences.union(evidence.evidences),
         ..facts
     };
-    let objects = distinct(objects);
-    for pattern in &request.objects {
-        if !objects
-            .iter()
-            .any(|object| pattern.matches(&object.name, &object.path))
-        {
-            return Err(PlanError::NoObject {
-                pattern: pattern.to_string(),
-            });
-        }
-    }
-    let selected = select(&objects, request)?;
+    let mut scope = Scope::new(request.clone());
     let mut plan = Plan::default();
-    for (object, selected) in objects.iter().zip(selected) {
-        if !selected.is_empty() {
-            let how = How {
-                returns: request.returns,
-                site: request.site,
-                facts,
-            };
-            object_plan::add(&mut plan, object, &selected, how)?;
-        }
-    }
+    scope.extend(&mut plan, objects, facts)?;
+    scope.check(objects)?;
     if plan.functions.is_empty() && plan.left_out.is_empty() {
         let main = objects.iter().find(|object| object.is_main).or(objects.first());
         let object = main.map_or_else(String::new, |object| object.name.clone());
         return Err(PlanError::NoFunctions { object });
     }
     Ok(plan)
+}
+
+/// A request, and what it has found so far: objects may appear one after the other.
+#[derive(Debug)]
+pub struct Scope {
+    request: Request,
+    /// Patterns that have matched functions.
+    matched: HashSet<String>,
+    /// Of these, the ones that matched nothing in a main executable: they are looked for everywhere.
+    far: HashSet<String>,
+    /// Patterns of objects that have matched one.
+    objects: HashSet<String>,
+}
+
+impl Scope {
+    /// Nothing found yet.
+    pub fn new(request: Request) -> Self {
+        Self {
+            request,
+            matched: HashSet::new(),
+            far: HashSet::new(),
+            objects: HashSet::new(),
+        }
+    }
+
+    /// What was asked for.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Adds what is wanted of some more objects to a plan.
+    pub fn extend(
+        &mut self,
+        plan: &mut Plan,
+        objects: &[MappedObject],
+        facts: ProcessFacts,
+    ) -> Result<(), PlanError> {
+        let objects = distinct(objects);
+        for pattern in &self.request.objects {
+            if objects
+                .iter()
+                .any(|object| pattern.matches(&object.name, &object.path))
+            {
+                self.objects.insert(pattern.to_string());
+            }
+        }
+        let selected = self.select(&objects);
+        for (object, selected) in objects.iter().zip(selected) {
+            if !selected.is_empty() {
+                object_plan::add(plan, object, &selected, How::new(&self.request, facts))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans the returns of some functions of one object anew, as more is known of the processes that map it. Returns
+    /// those that changed.
+    pub fn replan(
+        &self,
+        functions: &mut [PlannedFunction],
+        object: &MappedObject,
+        facts: ProcessFacts,
+    ) -> Result<Vec<FunctionId>, PlanError> {
+        object_plan::replan(functions, object, How::new(&self.request, facts))
+    }
+
+    /// The patterns of functions that have matched nothing.
+    pub fn unmatched(&self) -> impl Iterator<Item = &Pattern> {
+        let patterns = self.request.functions.iter().chain(&self.request.focus);
+        patterns.filter(|pattern| !self.matched.contains(&pattern.to_string()))
+    }
+
+    /// The patterns of objects that have matched nothing.
+    pub fn unmatched_objects(&self) -> impl Iterator<Item = &ObjectPattern> {
+        let patterns = self.request.objects.iter();
+        patterns.filter(|pattern| !self.objects.contains(&pattern.to_string()))
+    }
+
+    /// An error where something was not found. `objects`: where it was looked for.
+    pub fn check(&self, objects: &[MappedObject]) -> Result<(), PlanError> {
+        if let Some(pattern) = self.unmatched_objects().next() {
+            return Err(PlanError::NoObject {
+                pattern: pattern.to_string(),
+            });
+        }
+        match self.unmatched().next() {
+            Some(pattern) => Err(self.nothing_matched(pattern, objects)),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that a pattern matched nothing, and what is most like it.
+    pub fn nothing_matched(&self, pattern: &Pattern, objects: &[MappedObject]) -> PlanError {
+        PlanError::NothingMatched {
+            pattern: pattern.to_string(),
+            nearest: selection::nearest(pattern, &distinct(objects)),
+        }
+    }
+
+    /// The selected functions of each object. Wildcards that name no object are tried on the main executables, then,
+    /// those that matched nothing there, everywhere.
+    fn select(&mut self, objects: &[&MappedObject]) -> Vec<Vec<Selected>> {
+        let mut selection = Selection::new(&self.request);
+        let mut selected: Vec<Vec<Selected>> = objects
+            .iter()
+            .map(|object| selection.select(object, false))
+            .collect();
+        let unmatched: HashSet<String> = selection.unmatched().map(ToString::to_string).collect();
+        let patterns = self.request.functions.iter().chain(&self.request.focus);
+        let names: Vec<String> = patterns.map(ToString::to_string).collect();
+        let near = names.iter().filter(|name| !unmatched.contains(*name));
+        self.matched.extend(near.cloned());
+        let far = |pattern: &&Pattern| {
+            let name = pattern.to_string();
+            !self.matched.contains(&name) || self.far.contains(&name)
+        };
+        let wider = Request {
+            functions: self.request.functions.iter().filter(far).cloned().collect(),
+            focus: self.request.focus.iter().filter(far).cloned().collect(),
+            ..self.request.clone()
+        };
+        if wider.functions.is_empty() && wider.focus.is_empty() {
+            return selected;
+        }
+        let mut selection = Selection::new(&wider);
+        for (object, selected) in objects.iter().zip(&mut selected) {
+            merge(
+                selected,
+                selection.select(object, true),
+                wider.functions.is_empty(),
+            );
+        }
+        let unmatched: HashSet<String> = selection.unmatched().map(ToString::to_string).collect();
+        let patterns = wider
+            .functions
+            .iter()
+            .chain(&wider.focus)
+            .map(ToString::to_string);
+        for name in patterns.filter(|name| !unmatched.contains(name)) {
+            self.far.insert(name.clone());
+            self.matched.insert(name);
+        }
+        selected
+    }
 }
 
 /// The objects without those that are another path of the same file.
@@ -109,50 +236,6 @@ fn distinct(objects: &[MappedObject]) -> Vec<&MappedObject> {
         Err(_) => true,
     };
     objects.iter().filter(is_new).collect()
-}
-
-/// The selected functions of each object. Wildcards that name no object are tried on the main executable, then,
-/// those that matched nothing there, everywhere.
-fn select(objects: &[&MappedObject], request: &Request) -> Result<Vec<Vec<Selected>>, PlanError> {
-    let mut selection = Selection::new(request);
-    let mut selected: Vec<Vec<Selected>> = objects
-        .iter()
-        .map(|object| selection.select(object, false))
-        .collect();
-    let unmatched: Vec<Pattern> = selection.unmatched().cloned().collect();
-    if unmatched.is_empty() {
-        return Ok(selected);
-    }
-    let again = |patterns: &[Pattern]| -> Vec<Pattern> {
-        let is_unmatched = |pattern: &&Pattern| {
-            unmatched
-                .iter()
-                .any(|other| other.to_string() == pattern.to_string())
-        };
-        patterns.iter().filter(is_unmatched).cloned().collect()
-    };
-    let wider = Request {
-        functions: again(&request.functions),
-        focus: again(&request.focus),
-        ..request.clone()
-    };
-    let mut selection = Selection::new(&wider);
-    for (object, selected) in objects.iter().zip(&mut selected) {
-        if !wider.functions.is_empty() || !wider.focus.is_empty() {
-            merge(
-                selected,
-                selection.select(object, true),
-                wider.functions.is_empty(),
-            );
-        }
-    }
-    match selection.unmatched().next() {
-        Some(pattern) => Err(PlanError::NothingMatched {
-            pattern: pattern.to_string(),
-            nearest: selection::nearest(pattern, objects),
-        }),
-        None => Ok(selected),
-    }
 }
 
 /// Adds what a second look found. `only_focus`: it had no `--function`, so that all else are repetitions.

@@ -33,6 +33,15 @@ impl ProcessFacts {
         }
     }
 
+    /// The same for a process that could have anything but Go, which a file says for itself.
+    #[must_use]
+    pub fn with_all_evidences(self) -> Self {
+        Self {
+            evidences: self.evidences.union(Evidences::all()),
+            ..self
+        }
+    }
+
     fn forbids_return_probes(self) -> bool {
         self.seccomp || self.return_probe_defect
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::kernel::error::KernelError;
-use crate::kernel::load::TooManyFunctions;
+use crate::kernel::layout::TooManyFunctions;
 use crate::object::ObjectError;
 use crate::probe::pattern::PatternError;
 use crate::probe::planner::PlanError;

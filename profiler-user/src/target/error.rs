@@ -12,6 +12,14 @@ pub enum TargetError {
         /// Its id.
         pid: u32,
     },
+    /// Nothing is what was looked for.
+    #[error("no process matches {selector}: `ebpf-prof list {list}` shows what there is")]
+    NothingMatches {
+        /// What was looked for.
+        selector: String,
+        /// What to list to see it.
+        list: &'static str,
+    },
     /// The id is a thread's, not a process's.
     #[error("`{tid}` is a thread of process `{pid}`: give `-p {pid}`")]
     Thread {

@@ -1,6 +1,18 @@
-//! What is profiled: running processes ([`process`]), or a command that is started for it ([`command`]).
+//! What is profiled: running processes ([`process`]), chosen by who they are ([`identity`], [`selector`]), or a command that
+//! is started for it ([`command`]).
+pub mod attribute;
 pub mod command;
+pub mod container;
+pub mod directory;
 pub mod error;
+pub mod glob;
+pub mod identity;
 pub mod process;
+pub mod selector;
+
+mod cgroup;
+mod containers;
+mod runtime;
+mod users;
 
 pub use error::TargetError;

@@ -83,5 +83,6 @@ pub const fn left_out_reason(reason: LeftOutReason) -> &'static str {
         LeftOutReason::NotCode => "outside the executable segments",
         LeftOutReason::Excluded => "named by --exclude",
         LeftOutReason::Refused => "the kernel takes no breakpoint on its first instruction",
+        LeftOutReason::NoRoom => "it appeared later, and `--max-map-memory` left no room",
     }
 }

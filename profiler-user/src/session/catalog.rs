@@ -1,0 +1,279 @@
+//! The files that a session knows, and the plan that grows as more appear: processes join, libraries are loaded.
+//!
+//! A file is read once, whatever maps it: it is known by device and inode. What it speaks for (exceptions, coroutines) is
+//! added to what is known of the targets; where that changes how returns can be seen, they are planned anew.
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use profiler_common::cookie::FunctionId;
+
+use super::SessionError;
+use crate::object::ObjectFile;
+use crate::probe::pattern::Pattern;
+use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Returns};
+use crate::probe::planner::{MappedObject, PlanError, Scope};
+use crate::probe::returns::ProcessFacts;
+use crate::probe::selection::Request;
+use crate::target::process::{FileId, MappedFile};
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Index in [`Plan::objects`], where functions of it are planned.
+    planned: Option<usize>,
+    /// It was looked at as the program of a process.
+    as_main: bool,
+}
+
+/// What an addition changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Earlier functions whose returns are planned differently now.
+    pub replanned: Vec<FunctionId>,
+}
+
+/// The files of a session.
+pub struct Catalog {
+    scope: Scope,
+    facts: ProcessFacts,
+    known: HashMap<FileId, Known>,
+    /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
+    held: Vec<File>,
+    /// The ELF files seen: paths as targets know them, and as they were opened.
+    seen: Vec<PathBuf>,
+    attach_paths: Vec<PathBuf>,
+    /// Functions that the counters have room for; none = any number, as nothing is loaded yet.
+    room: Option<usize>,
+}
+
+impl Catalog {
+    /// No file is known. `facts`: what is known of the targets already.
+    pub fn new(request: Request, facts: ProcessFacts) -> Self {
+        Self {
+            scope: Scope::new(request),
+            facts,
+            known: HashMap::new(),
+            held: Vec::new(),
+            seen: Vec::new(),
+            attach_paths: Vec::new(),
+            room: None,
+        }
+    }
+
+    /// What was asked for, and what of it was found.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// How many files are probed.
+    pub fn file_count(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether no file was seen in which the pattern's functions could be.
+    pub fn lacks_object_of(&self, pattern: &Pattern) -> bool {
+        !self
+            .seen
+            .iter()
+            .any(|path| pattern.matches_object(&file_name(path), path))
+    }
+
+    /// The name of the first file seen: a program's, if there was one.
+    pub fn first_name(&self) -> String {
+        self.seen.first().map(|path| file_name(path)).unwrap_or_default()
+    }
+
+    /// Says that a pattern matches nothing, and what is most like it in the files seen.
+    pub fn nothing_matched(&self, pattern: &Pattern) -> PlanError {
+        let paths = self.attach_paths.iter().zip(&self.seen);
+        let open = |(attach_path, path): (&PathBuf, &PathBuf)| {
+            let name = file_name(path);
+            Some(MappedObject {
+                attach_path: attach_path.clone(),
+                path: path.clone(),
+                name: name.clone(),
+                is_main: false,
+                file: ObjectFile::open(attach_path, name).ok()?,
+            })
+        };
+        let objects: Vec<MappedObject> = paths.filter_map(open).collect();
+        self.scope.nothing_matched(pattern, &objects)
+    }
+
+    /// From now on the plan may have so many functions.
+    pub fn limit(&mut self, functions: usize) {
+        self.room = Some(functions);
+    }
+
+    /// Whether the file was looked at.
+    pub fn knows(&self, file: FileId, as_main: bool) -> bool {
+        self.known
+            .get(&file)
+            .is_some_and(|known| known.as_main || !as_main)
+    }
+
+    /// The object of the plan that the file is.
+    pub fn object(&self, file: FileId) -> Option<usize> {
+        self.known.get(&file)?.planned
+    }
+
+    /// What else is known of the targets. Returns the functions whose returns are planned differently now.
+    pub fn learn(&mut self, plan: &mut Plan, facts: ProcessFacts) -> Result<Added, SessionError> {
+        let wider = ProcessFacts {
+            evidences: self.facts.evidences.union(facts.evidences),
+            seccomp: self.facts.seccomp || facts.seccomp,
+            return_probe_defect: self.facts.return_probe_defect || facts.return_probe_defect,
+        };
+        if wider == self.facts {
+            return Ok(Added::default());
+        }
+        self.facts = wider;
+        let planned = plan.objects.len();
+        Ok(Added {
+            replanned: self.replan(plan, planned)?,
+        })
+    }
+
+    /// Looks at files, those that are known left out, and adds what is wanted of them to the plan.
+    pub fn add(&mut self, plan: &mut Plan, files: Vec<MappedFile>) -> Result<Added, SessionError> {
+        let new: Vec<MappedFile> = files
+            .into_iter()
+            .filter(|file| !self.knows(file.id, file.is_main))
+            .collect();
+        if new.is_empty() {
+            return Ok(Added::default());
+        }
+        let objects = self.open(new, plan)?;
+        let evidence = ProcessFacts::of_objects(objects.iter().map(|(_, object)| &object.file));
+        let added = self.learn(plan, evidence)?;
+        for (_, object) in &objects {
+            self.seen.push(object.path.clone());
+            self.attach_paths.push(object.attach_path.clone());
+        }
+        let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
+        let first = plan.objects.len();
+        self.scope.extend(plan, &objects, self.facts)?;
+        self.hold(plan, first)?;
+        for (index, planned) in plan.objects.iter().enumerate().skip(first) {
+            let position = objects.iter().position(|object| object.path == planned.path);
+            let file = position.and_then(|position| self.known.get_mut(&ids[position]));
+            if let Some(known) = file {
+                known.planned = Some(index);
+            }
+        }
+        self.cut(plan);
+        Ok(added)
+    }
+
+    /// Reads files. One that is no ELF file (a JIT's, a font) has no functions; a program must be one.
+    fn open(
+        &mut self,
+        files: Vec<MappedFile>,
+        plan: &Plan,
+    ) -> Result<Vec<(FileId, MappedObject)>, SessionError> {
+        let mut objects = Vec::new();
+        for file in files {
+            let MappedFile {
+                id,
+                attach_path,
+                path,
+                is_main,
+            } = file;
+            let known = self.known.entry(id).or_default();
+            known.as_main |= is_main;
+            let attach_path = known
+                .planned
+                .map_or(attach_path, |object| plan.objects[object].attach_path.clone());
+            let name = file_name(&path);
+            match ObjectFile::open(&attach_path, name.clone()) {
+                Ok(file) => objects.push((
+                    id,
+                    MappedObject {
+                        attach_path,
+                        path,
+                        name,
+                        is_main,
+                        file,
+                    },
+                )),
+                Err(error) if is_main => return Err(error.into()),
+                Err(error) => log::debug!("left out `{}`: {error}", path.display()),
+            }
+        }
+        objects.sort_by_key(|(_, object)| !object.is_main);
+        Ok(objects)
+    }
+
+    /// Opens the plan's files from number `first` on, and gives the kernel the descriptors instead of paths.
+    fn hold(&mut self, plan: &mut Plan, first: usize) -> Result<(), SessionError> {
+        for object in &mut plan.objects[first..] {
+            let open = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_PATH)
+                .open(&object.attach_path);
+            let file = open.map_err(|source| SessionError::System {
+                what: "open a file that the target maps",
+                source,
+            })?;
+            object.attach_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            self.held.push(file);
+        }
+        Ok(())
+    }
+
+    /// Leaves out what the counters have no room for.
+    fn cut(&self, plan: &mut Plan) {
+        let Some(room) = self.room.filter(|room| *room < plan.functions.len()) else {
+            return;
+        };
+        for function in plan.functions.drain(room..) {
+            plan.left_out.push(LeftOut {
+                name: function.name,
+                object: plan.objects[function.object].name.clone(),
+                reason: LeftOutReason::NoRoom,
+            });
+        }
+    }
+
+    /// Plans the returns anew of all functions that have return probes because nothing spoke against them.
+    fn replan(&self, plan: &mut Plan, objects: usize) -> Result<Vec<FunctionId>, SessionError> {
+        let mut changed = Vec::new();
+        for number in 0..objects {
+            let depends = |returns: &Returns| match returns {
+                Returns::ReturnProbe(reason) => *reason != ReturnProbeReason::Forced,
+                Returns::ExitSites(..) | Returns::EntryOnly(_) => false,
+            };
+            let concerned = plan
+                .functions
+                .iter()
+                .any(|function| function.object == number && depends(&function.returns));
+            if !concerned {
+                continue;
+            }
+            let planned = &plan.objects[number];
+            let object = MappedObject {
+                attach_path: planned.attach_path.clone(),
+                path: planned.path.clone(),
+                name: planned.name.clone(),
+                is_main: false,
+                file: ObjectFile::open(&planned.attach_path, planned.name.clone())?,
+            };
+            let runs = plan
+                .functions
+                .chunk_by_mut(|one, other| one.object == other.object);
+            for run in runs.filter(|run| run[0].object == number) {
+                changed.append(&mut self.scope.replan(run, &object, self.facts)?);
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
+        .into_owned()
+}

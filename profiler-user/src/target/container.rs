@@ -1,0 +1,98 @@
+//! Containers, as their runtimes call them.
+use std::collections::BTreeMap;
+
+/// Characters of an id that are shown.
+const SHORT_ID: usize = 12;
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// What its runtime knows it by: 64 hexadecimal digits for most, a name for others.
+    pub id: String,
+    /// Who runs it.
+    pub runtime: Runtime,
+    /// Its name; none = its runtime gives it none, or could not be asked.
+    pub name: Option<String>,
+    /// Its image.
+    pub image: Option<String>,
+    /// Its labels or annotations.
+    pub labels: BTreeMap<String, String>,
+    /// The Kubernetes pod that it belongs to.
+    pub pod: Option<Pod>,
+}
+
+/// A place in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// The namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub name: String,
+    /// The container's name within the pod; none = it is the sandbox, or it is not known.
+    pub container: Option<String>,
+}
+
+/// Who runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// containerd, by itself or under Kubernetes.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Podman.
+    Podman,
+    /// LXC, and what is built on it.
+    Lxc,
+    /// systemd-nspawn.
+    Nspawn,
+    /// runc or a kin of it, started by nobody that we know.
+    Runc,
+    /// Not known.
+    Unknown,
+}
+
+impl Runtime {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Podman => "podman",
+            Self::Lxc => "lxc",
+            Self::Nspawn => "systemd-nspawn",
+            Self::Runc => "runc",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Container {
+    /// The id as people write it: 12 digits of a long number, a name as it is.
+    pub fn short_id(&self) -> &str {
+        if is_long_id(&self.id) {
+            &self.id[..SHORT_ID]
+        } else {
+            &self.id
+        }
+    }
+
+    /// What it is called: its name, else its name within its pod, else its id.
+    pub fn display_name(&self) -> &str {
+        let in_pod = || self.pod.as_ref().and_then(|pod| pod.container.as_deref());
+        self.name.as_deref().or_else(in_pod).unwrap_or(self.short_id())
+    }
+}
+
+/// Whether it is a number of 64 hexadecimal digits.
+pub(super) fn is_long_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+impl std::fmt::Display for Pod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
