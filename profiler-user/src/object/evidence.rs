@@ -13,6 +13,10 @@ pub enum Evidence {
     Cancellation,
     /// Libraries may be loaded later, with whatever they bring.
     Loading,
+    /// A garbage collector that finds its frames by their return addresses: OCaml, native Java.
+    StackScan,
+    /// Functions in OCaml 5, whose stacks move in memory when they grow.
+    MovingStack,
 }
 
 /// The kinds of machinery that a file speaks for.
@@ -48,9 +52,14 @@ impl Evidences {
     /// Whether a return probe could break the process. Cancellation alone does not: the unwinder stops at a frame
     /// that it does not know, and ends the thread; only frames with clean-ups, which are unwinding, would miss it.
     pub fn any_machinery(self) -> bool {
-        [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Go]
-            .into_iter()
-            .any(|evidence| self.has(evidence))
+        [
+            Evidence::Unwinding,
+            Evidence::StackSwitch,
+            Evidence::Go,
+            Evidence::StackScan,
+        ]
+        .into_iter()
+        .any(|evidence| self.has(evidence))
     }
 }
 
@@ -83,6 +92,10 @@ const SYMBOLS: &[(&str, Evidence)] = &[
     ("g_switch", Evidence::StackSwitch),
     ("coroutine_transfer", Evidence::StackSwitch),
     ("co_switch", Evidence::StackSwitch),
+    ("caml_start_program", Evidence::StackScan),
+    ("caml_call_gc", Evidence::StackScan),
+    ("caml_call_realloc_stack", Evidence::MovingStack),
+    ("graal_create_isolate", Evidence::StackScan),
     ("pthread_cancel", Evidence::Cancellation),
     ("pthread_setcanceltype", Evidence::Cancellation),
     ("dlopen", Evidence::Loading),
@@ -119,7 +132,9 @@ pub(super) fn of_symbol(raw: &str) -> Option<Evidence> {
         raw.as_bytes().first(),
         Some(b'_' | b'u' | b'r' | b's' | b'm' | b'j' | b'o' | b'd')
     ) || raw.starts_with("g_")
+        || raw.starts_with("graal_")
         || raw.starts_with("co")
+        || raw.starts_with("caml_")
         || raw.starts_with("pthread_");
     if !worth_a_look || raw.len() > 32 {
         return None;
