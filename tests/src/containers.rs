@@ -23,6 +23,14 @@ pub fn for_each_attach_mode_with_podman(test: impl Fn(AttachMode, &Podman)) {
     kernel::for_each_attach_mode(|mode| test(mode, &Podman::new()));
 }
 
+/// Runs `test` once with a podman of its own, which leaves nothing behind.
+pub fn with_podman(test: impl FnOnce(&Podman)) {
+    match missing(&["podman", "runc"]) {
+        Some(missing) => kernel::cannot_run(&missing),
+        None => kernel::with_kernel(|_| test(&Podman::new())),
+    }
+}
+
 /// Runs `test` once if runc is there.
 pub fn with_runc(test: impl FnOnce(AttachMode)) {
     match missing(&["runc"]) {
@@ -74,11 +82,6 @@ impl Podman {
             podman.driver = "vfs";
         }
         podman
-    }
-
-    /// Whether containers of one image share its files.
-    pub fn shares_files(&self) -> bool {
-        self.driver == "overlay"
     }
 
     /// An image of `program` and the libraries that it needs.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-use tests::containers::{RuncContainer, for_each_attach_mode_with_podman, with_runc};
+use tests::containers::{RuncContainer, for_each_attach_mode_with_podman, with_podman, with_runc};
 use tests::profiler::{Profiler, binary};
 use tests::program::Program;
 
@@ -74,7 +74,7 @@ fn a_glob_means_every_container_that_it_matches() {
 /// Check that containers are listed with the id, name and image that podman knows, and their processes with them.
 #[test]
 fn containers_are_listed_as_their_runtime_knows_them() {
-    for_each_attach_mode_with_podman(|_, podman| {
+    with_podman(|podman| {
         let image = podman.image(&threads());
         let containers = [
             image.start("first", &["1", "1"]),
