@@ -20,7 +20,8 @@ pub fn for_each_attach_mode_with_podman(test: impl Fn(AttachMode, &Podman)) {
         kernel::cannot_run(&missing);
         return;
     }
-    kernel::for_each_attach_mode(|mode| test(mode, &Podman::new()));
+    let podman = Podman::new();
+    kernel::for_each_attach_mode(|mode| test(mode, &podman));
 }
 
 /// Runs `test` once with a podman of its own, which leaves nothing behind.
