@@ -9,6 +9,9 @@ pub const MAX_DEPTH: u32 = 512;
 /// limit of a main thread's stack.
 pub const STACK_SPAN: u64 = 8 << 20;
 
+/// Goroutines whose calls are kept at once. From half of them on, those without open calls are forgotten.
+pub const MAX_GOROUTINES: u32 = 2048;
+
 /// The settings of a session, in the programs' read-only data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -14,6 +14,17 @@ pub enum Role {
     Exit = 3,
 }
 
+/// Which shadow stack a probed function's calls are on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CallStack {
+    /// That of the thread.
+    #[default]
+    Thread = 0,
+    /// That of the goroutine: a function in Go, whose calls move between threads and whose stack moves in memory.
+    Goroutine = 1,
+}
+
 impl Role {
     const fn from_bits(bits: u8) -> Self {
         match bits & 3 {
@@ -29,8 +40,8 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FunctionId(pub u32);
 
-/// A probe's cookie: `function` in bits 0…31, `generation` in 32…39, `role` in 40…41, and for the exit that is a
-/// conditional jump its condition code plus one in 48…52 (0 = unconditional; x86 condition codes 0…15).
+/// A probe's cookie: `function` in bits 0…31, `generation` in 32…39, `role` in 40…41, `stack` in 42, and for the exit that
+/// is a conditional jump its condition code plus one in 48…52 (0 = unconditional; x86 condition codes 0…15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {
     /// The probed function.
@@ -39,6 +50,8 @@ pub struct Cookie {
     pub generation: u8,
     /// What a hit means.
     pub role: Role,
+    /// Where the call is kept.
+    pub stack: CallStack,
     /// For an exit that is a conditional jump: the condition under which the jump is taken.
     pub condition: Option<u8>,
 }
@@ -50,7 +63,11 @@ impl Cookie {
             Some(code) => (code & 15) as u64 + 1,
             None => 0,
         };
-        self.function.0 as u64 | (self.generation as u64) << 32 | (self.role as u64) << 40 | condition << 48
+        self.function.0 as u64
+            | (self.generation as u64) << 32
+            | (self.role as u64) << 40
+            | (self.stack as u64) << 42
+            | condition << 48
     }
 
     /// What the kernel's number means. Any number is a cookie; the function may be out of range.
@@ -60,6 +77,11 @@ impl Cookie {
             function: FunctionId(bits as u32),
             generation: (bits >> 32) as u8,
             role: Role::from_bits((bits >> 40) as u8),
+            stack: if bits >> 42 & 1 == 0 {
+                CallStack::Thread
+            } else {
+                CallStack::Goroutine
+            },
             condition: if condition == 0 { None } else { Some(condition - 1) },
         }
     }
@@ -67,7 +89,7 @@ impl Cookie {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cookie, FunctionId, Role};
+    use super::{CallStack, Cookie, FunctionId, Role};
 
     #[test]
     fn a_cookie_survives_the_trip_through_the_kernels_number() {
@@ -77,11 +99,16 @@ mod tests {
             Role::EntryOnly,
             Role::Exit,
         ] {
-            for condition in [None, Some(0), Some(15)] {
+            for (condition, stack) in [
+                (None, CallStack::Thread),
+                (Some(0), CallStack::Goroutine),
+                (Some(15), CallStack::Thread),
+            ] {
                 let cookie = Cookie {
                     function: FunctionId(0xdead_beef),
                     generation: 0xa5,
                     role,
+                    stack,
                     condition,
                 };
                 assert_eq!(Cookie::from_bits(cookie.to_bits()), cookie);

@@ -31,8 +31,8 @@ loss_reasons! {
     RingFull = 0, "ring_full", "events dropped because the ring was full";
     /// More than [`crate::config::MAX_DEPTH`] nested calls on one thread: counted, not timed.
     StackTooDeep = 1, "stack_too_deep", "calls not timed because the shadow stack was full";
-    /// The kernel had no memory for the thread's shadow stack: counted, not timed.
-    NoThreadState = 2, "no_thread_state", "calls not timed because the kernel had no memory for the thread's stack";
+    /// There was no room for the shadow stack of the thread or goroutine: counted, not timed.
+    NoThreadState = 2, "no_thread_state", "calls not timed because there was no room for the stack of their thread or goroutine";
     /// A return came for which no entry had been seen: the call began before the attach.
     ReturnWithoutEntry = 3, "return_without_entry", "returns of calls that were not seen to begin";
     /// An entered call whose return never came: `longjmp`, an exception, the end of its thread, or more than
@@ -46,6 +46,8 @@ loss_reasons! {
     TargetsFull = 7, "targets_full", "forked processes not followed because too many are followed already";
     /// A process ran another program or loaded a library, and had not been examined yet: counted, not timed.
     Held = 8, "held", "calls not timed while a new program or library was examined";
+    /// A Go function was entered, and the thread's registers named no goroutine: counted, not timed.
+    UnknownGoroutine = 9, "unknown_goroutine", "calls not timed because their goroutine could not be read";
 }
 
 /// How many reasons there are.

@@ -1,7 +1,7 @@
 //! The kernel side of ebpf-prof.
 //!
 //! A probe's hit runs through [`probes::function`]: the cookie names the function, [`filter`] decides whether it is
-//! wanted, [`stack`] pairs entries with returns per thread, [`stats`] counts, and [`emit`] sends events to user space.
+//! wanted, [`stack`] pairs entries with returns per thread or goroutine, [`stats`] counts, and [`emit`] sends events to user space.
 #![no_std]
 #![no_main]
 #![expect(

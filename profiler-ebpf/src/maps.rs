@@ -3,13 +3,15 @@ use core::ffi::c_void;
 use core::ptr::{NonNull, from_ref, null_mut};
 
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE;
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE};
-use aya_ebpf::btf_maps::Array;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, BPF_NOEXIST};
+use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_get};
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{HashMap, RingBuf};
-use profiler_common::config::{Grouping, KernelConfig, MAX_TARGETS, RowOwner, TargetEntry, hold};
+use aya_ebpf::maps::RingBuf;
+use profiler_common::config::{
+    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, RowOwner, TargetEntry, hold,
+};
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
 
@@ -69,8 +71,8 @@ pub(crate) static ROWS_GIVEN: Array<u64, 1, MMAPABLE> = Array::new();
 static HOLDS: Array<u64, { hold::LEN as usize }, MMAPABLE> = Array::new();
 
 /// The target processes.
-#[map]
-pub(crate) static TARGETS: HashMap<u32, TargetEntry> = HashMap::with_max_entries(MAX_TARGETS, 0);
+#[btf_map]
+pub(crate) static TARGETS: HashMap<u32, TargetEntry, { MAX_TARGETS as usize }> = HashMap::new();
 
 /// Calls and returns.
 #[map]
@@ -83,6 +85,60 @@ pub(crate) static PROCESS_EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 
 /// The shadow stacks. The kernel frees a thread's with the thread.
 #[btf_map]
 static THREADS: TaskStorage<ThreadState> = TaskStorage::new();
+
+/// The shadow stacks of goroutines. Preallocated: kernels before 6.1 warn of programs that allocate at a hit.
+#[btf_map]
+static GOROUTINES: HashMap<GoroutineId, ThreadState, 1> = HashMap::new();
+
+/// How many of them there are.
+#[btf_map]
+static GOROUTINE_COUNT: Array<u64, 1> = Array::new();
+
+/// What a new shadow stack is made from.
+#[btf_map]
+static NO_CALLS: Array<ThreadState, 1> = Array::new();
+
+/// Which goroutine: where Go's description of it lies, in which process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct GoroutineId {
+    pub(crate) address: u64,
+    pub(crate) process: u64,
+}
+
+/// The shadow stack of a goroutine, if it has one.
+#[inline(always)]
+pub(crate) fn goroutine(id: &GoroutineId) -> Option<NonNull<ThreadState>> {
+    NonNull::new(GOROUTINES.get_ptr_mut(id)?)
+}
+
+/// Gives a goroutine an empty shadow stack. `None`: there is no room.
+#[inline(never)]
+pub(crate) fn create_goroutine(id: &GoroutineId) -> Option<NonNull<ThreadState>> {
+    let empty = NO_CALLS.get_ptr(0)?;
+    // SAFETY: nobody writes the element.
+    GOROUTINES
+        .insert(id, unsafe { &*empty }, BPF_NOEXIST.into())
+        .ok()?;
+    if let Some(count) = GOROUTINE_COUNT.get_ptr_mut(0) {
+        atomic::add(count, 1);
+    }
+    goroutine(id)
+}
+
+/// Forgets a goroutine that has no open calls, once there are many.
+#[inline(always)]
+pub(crate) fn forget_goroutine_if_crowded(id: &GoroutineId) {
+    let Some(count) = GOROUTINE_COUNT.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: an aligned word of the map, which other CPUs write meanwhile.
+    if unsafe { core::ptr::read_volatile(count) } > u64::from(MAX_GOROUTINES / 2)
+        && GOROUTINES.remove(id).is_ok()
+    {
+        atomic::add(count, u64::MAX);
+    }
+}
 
 /// A map of `BPF_MAP_TYPE_TASK_STORAGE`: aya-ebpf has none. The fields are what the loader reads from the BTF.
 #[repr(C)]

@@ -26,6 +26,9 @@ pub(crate) const RETURN_PROBE: u32 = 1 << 0;
 /// The frame opened a focus window.
 pub(crate) const FOCUS: u32 = 1 << 1;
 
+/// More than the largest stack of a goroutine, bytes.
+pub(crate) const GOROUTINE_STACK: u64 = 1 << 40;
+
 /// An open call.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -53,9 +56,14 @@ pub(crate) struct ThreadState {
     frames: [Frame; MAX_DEPTH as usize],
 }
 
-/// The current thread's stack. One thread runs one probe at a time, so nothing here needs to be atomic.
+/// A stack of open calls, of the current thread or of the goroutine that it runs. One thread runs one probe at a time,
+/// so nothing here needs to be atomic.
 #[derive(Clone, Copy)]
-pub(crate) struct Stack(NonNull<ThreadState>);
+pub(crate) struct Stack {
+    state: NonNull<ThreadState>,
+    /// How far the stack pointer may move up at once on this stack: farther away is another one.
+    span: u64,
+}
 
 /// Takes the low bits of an index where the compiler cannot see it: it would drop a mask that it can prove, and the
 /// verifier, which cannot prove it, would refuse the program.
@@ -71,20 +79,20 @@ impl Stack {
     /// The current thread's stack, if it has one.
     #[inline(always)]
     pub(crate) fn current() -> Option<Self> {
-        maps::thread().map(Self)
+        maps::thread().map(Self::of_thread)
     }
 
     /// The current thread's stack, made where there is none.
     #[inline(always)]
     pub(crate) fn current_or_new() -> Option<Self> {
         if let Some(state) = maps::thread() {
-            return Some(Self(state));
+            return Some(Self::of_thread(state));
         }
         let Some(state) = maps::create_thread() else {
             maps::lose(LossReason::NoThreadState);
             return None;
         };
-        let stack = Self(state);
+        let stack = Self::of_thread(state);
         if maps::grouping() != 0 {
             stack.set_row(rows::of_new_thread());
         }
@@ -96,7 +104,7 @@ impl Stack {
     #[inline(always)]
     pub(crate) fn row(self) -> u32 {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).row }
+        unsafe { (*self.state.as_ptr()).row }
     }
 
     /// Gives the thread another row.
@@ -108,45 +116,62 @@ impl Stack {
     #[inline(always)]
     fn set_row(self, row: u32) {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).row = row }
+        unsafe { (*self.state.as_ptr()).row = row }
+    }
+
+    #[inline(always)]
+    fn of_thread(state: NonNull<ThreadState>) -> Self {
+        Self {
+            state,
+            span: STACK_SPAN,
+        }
+    }
+
+    /// That of a goroutine, which has one stack only.
+    #[inline(always)]
+    pub(crate) fn of_goroutine(state: NonNull<ThreadState>) -> Self {
+        Self {
+            state,
+            span: GOROUTINE_STACK,
+        }
     }
 
     /// Open calls.
     #[inline(always)]
     pub(crate) fn len(self) -> u32 {
         // SAFETY: the state lives as long as the thread, which is running this.
-        unsafe { (*self.0.as_ptr()).len }
+        unsafe { (*self.state.as_ptr()).len }
     }
 
     #[inline(always)]
     fn set_len(self, len: u32) {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).len = len }
+        unsafe { (*self.state.as_ptr()).len = len }
     }
 
     /// Open focus windows.
     #[inline(always)]
     pub(crate) fn focus(self) -> u32 {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).focus }
+        unsafe { (*self.state.as_ptr()).focus }
     }
 
     #[inline(always)]
     fn set_focus(self, focus: u32) {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).focus = focus }
+        unsafe { (*self.state.as_ptr()).focus = focus }
     }
 
     #[inline(always)]
     fn beyond(self) -> u32 {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).beyond }
+        unsafe { (*self.state.as_ptr()).beyond }
     }
 
     #[inline(always)]
     fn set_beyond(self, beyond: u32) {
         // SAFETY: as in `len`.
-        unsafe { (*self.0.as_ptr()).beyond = beyond }
+        unsafe { (*self.state.as_ptr()).beyond = beyond }
     }
 
     /// Whether a return without a frame is that of a call beyond the full stack.
@@ -164,7 +189,7 @@ impl Stack {
     fn frame(self, index: u32) -> *mut Frame {
         // SAFETY: the slot is within the array.
         unsafe {
-            (&raw mut (*self.0.as_ptr()).frames)
+            (&raw mut (*self.state.as_ptr()).frames)
                 .cast::<Frame>()
                 .add(slot(index))
         }
@@ -210,7 +235,7 @@ impl Stack {
     pub(crate) fn close(self, sp: u64, function: u32) -> Option<(Frame, u32)> {
         let mut top = self.top()?;
         if top.sp != sp || top.function != function {
-            unwind(self, sp, STACK_SPAN, function);
+            unwind(self, sp, self.span, function);
             top = self.top()?;
             if top.sp != sp || top.function != function {
                 return None;
@@ -244,7 +269,7 @@ impl Stack {
         if top.sp == sp && top.flags & RETURN_PROBE != 0 && is_tail_call(sp) {
             return;
         }
-        unwind(self, sp, STACK_SPAN, NO_FUNCTION);
+        unwind(self, sp, self.span, NO_FUNCTION);
     }
 }
 

@@ -143,13 +143,14 @@ fn returns() -> String {
         ExitSitesReason::Cancellation,
         ExitSitesReason::ReturnAddress,
     ];
-    const ENTRIES: [EntryOnlyReason; 7] = [
+    const ENTRIES: [EntryOnlyReason; 8] = [
         EntryOnlyReason::Undecodable,
         EntryOnlyReason::NoSize,
         EntryOnlyReason::IndirectJump,
         EntryOnlyReason::NeverReturns,
         EntryOnlyReason::Architecture,
         EntryOnlyReason::SharedExit,
+        EntryOnlyReason::Goroutine,
         EntryOnlyReason::ForeignStack,
     ];
     let row = |form: &str, reason: &str| vec![form.to_owned(), reason.to_owned()];

@@ -181,6 +181,7 @@ fn programs(mode: AttachMode) -> Finding {
         layout,
         reach: Reach::Process,
         focus: false,
+        goroutines: false,
         ring_bytes: None,
     };
     let loaded = Kernel::load(&settings)

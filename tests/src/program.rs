@@ -18,7 +18,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program whose source is `targets/SOURCE`, in C, C++, or Rust.
+    /// The program whose source is `targets/SOURCE`, in C, C++, Rust or Go.
     pub fn new(source: &'static str) -> Self {
         Self {
             source,
@@ -78,7 +78,7 @@ impl Program {
         }
         // Another test process may be building it too: the rename makes either result whole.
         let unfinished = file.with_extension(format!("{}.part", std::process::id()));
-        run(self.compiler(&source).arg("-o").arg(&unfinished));
+        run(&mut self.compiler(&source, &unfinished));
         if self.stripped {
             run(Command::new("strip").arg("--strip-all").arg(&unfinished));
         }
@@ -86,12 +86,13 @@ impl Program {
         file
     }
 
-    fn compiler(&self, source: &Path) -> Command {
+    fn compiler(&self, source: &Path, output: &Path) -> Command {
         let tool =
             |variable: &str, default: &str| Command::new(env::var_os(variable).unwrap_or(default.into()));
         let mut command = match source.extension().and_then(OsStr::to_str) {
             Some("rs") => tool("RUSTC", "rustc"),
             Some("cpp") => tool("CXX", "g++"),
+            Some("go") => return self.go_compiler(source, output, tool("GO", "go")),
             _ => tool("CC", "cc"),
         };
         if source.extension() == Some(OsStr::new("rs")) {
@@ -100,8 +101,22 @@ impl Program {
             command.args(["-Wall", "-Wextra", "-Werror", "-pthread", "-g0"]);
         }
         // Libraries among the flags come after what needs them.
-        command.arg(source).args(&self.flags);
+        command.arg("-o").arg(output).arg(source).args(&self.flags);
         command
+    }
+
+    /// `go build`: flags come before the source, and its cache is in our folder.
+    fn go_compiler(&self, source: &Path, output: &Path, mut go: Command) -> Command {
+        go.arg("build")
+            .arg("-o")
+            .arg(output)
+            .args(&self.flags)
+            .arg(source)
+            .env("CGO_ENABLED", "0")
+            .env("GO111MODULE", "off")
+            .env("GOFLAGS", "")
+            .env("GOCACHE", builds_folder().join("go-cache"));
+        go
     }
 
     /// Changes with the source, the shared header and the flags.

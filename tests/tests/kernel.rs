@@ -18,6 +18,7 @@ mod kernel {
     mod entries;
     mod errors;
     mod focus;
+    mod go;
     mod governor;
     mod harmless;
     mod leaving;

@@ -48,12 +48,13 @@ fn sample_programs_in_c_print_the_same_every_time() {
     }
 }
 
-/// Check that the programs in C++ and Rust print the same whenever they run.
+/// Check that the programs in C++, Rust and Go print the same whenever they run.
 #[test]
-fn sample_programs_in_c_plus_plus_and_rust_print_the_same_every_time() {
+fn sample_programs_in_c_plus_plus_rust_and_go_print_the_same_every_time() {
     assert_deterministic(&Program::new("thread_ends.cpp").flags(&["-O2"]), &[], 0);
     assert_deterministic(&Program::new("names.cpp").flags(&["-O2"]), &[], 0);
     assert_deterministic(&Program::new("panics.rs"), &[], 12);
+    assert_deterministic(&Program::new("goroutines.go"), &[], 0);
     assert_deterministic(&Program::new("library_calls.cpp").flags(&["-O1"]), &[], 0);
     let library = Program::new("thrower.cpp")
         .labelled("library")

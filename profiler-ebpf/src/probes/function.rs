@@ -1,4 +1,6 @@
 //! Entries, returns and exits of functions.
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip};
@@ -9,6 +11,7 @@ use profiler_common::event::FunctionEventKind;
 use profiler_common::loss::LossReason;
 use profiler_common::stats::function_flags;
 
+use super::place::Place;
 use super::registers::Registers;
 use crate::stack::{self, Frame, Stack};
 use crate::{emit, filter, log, maps, stats};
@@ -23,18 +26,25 @@ enum Verdict {
 }
 
 /// Entry and return in one program (kernel 6.13+): at the entry the instruction pointer stands at the probe.
-#[uprobe]
-fn function_session(ctx: ProbeContext) -> u32 {
+///
+/// Written without aya's macro, whose programs always answer 0: here the answer decides whether the kernel replaces the
+/// return address.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "uprobe")]
+extern "C" fn function_session(ctx: *mut c_void) -> u32 {
+    let ctx = ProbeContext::new(ctx);
     let registers = Registers::of(&ctx);
     // SAFETY: the context is the one that the kernel passed.
     let site = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
     if registers.ip() == site {
-        return enter(cookie(ctx.as_ptr()), registers.frame_at_site()) as u32;
+        let cookie = cookie(ctx.as_ptr());
+        return enter(cookie, Place::of_thread(registers.frame_at_site())) as u32;
     }
     // Armed at the entry, so that it belongs to a call that counted, whatever became of its link since.
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::flags(cookie) {
-        leave(&ctx, cookie, flags, registers.frame_after_return());
+        let place = Place::of_thread(registers.frame_after_return());
+        leave(&ctx, cookie, flags, place);
     }
     0
 }
@@ -42,7 +52,8 @@ fn function_session(ctx: ProbeContext) -> u32 {
 /// Entry alone. A program that is not of a session must answer 0: 1 would take the breakpoint away.
 #[uprobe]
 fn function_entry(ctx: ProbeContext) -> u32 {
-    let _: Verdict = enter(cookie(ctx.as_ptr()), Registers::of(&ctx).frame_at_site());
+    let cookie = cookie(ctx.as_ptr());
+    let _: Verdict = enter(cookie, Place::at_site(cookie, Registers::of(&ctx)));
     0
 }
 
@@ -66,7 +77,8 @@ fn function_return(ctx: RetProbeContext) -> u32 {
     let registers = Registers::of(&ctx);
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::wanted(cookie) {
-        leave(&ctx, cookie, flags, registers.frame_after_return());
+        let place = Place::of_thread(registers.frame_after_return());
+        leave(&ctx, cookie, flags, place);
     }
     0
 }
@@ -81,13 +93,13 @@ fn function_exit(ctx: ProbeContext) -> u32 {
             .condition
             .is_none_or(|code| registers.condition_holds(code))
     {
-        leave(&ctx, cookie, flags, registers.frame_at_site());
+        leave(&ctx, cookie, flags, Place::at_site(cookie, registers));
     }
     0
 }
 
 #[inline(always)]
-fn cookie(ctx: *mut core::ffi::c_void) -> Cookie {
+fn cookie(ctx: *mut c_void) -> Cookie {
     // SAFETY: the context is the one that the kernel passed.
     Cookie::from_bits(unsafe { bpf_get_attach_cookie(ctx) })
 }
@@ -99,7 +111,7 @@ fn now() -> u64 {
 }
 
 #[inline(always)]
-fn enter(cookie: Cookie, sp: u64) -> Verdict {
+fn enter(cookie: Cookie, place: Place) -> Verdict {
     let Some(flags) = filter::wanted(cookie) else {
         return Verdict::Ignore;
     };
@@ -109,14 +121,14 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
     let timed = cookie.role != Role::EntryOnly && !held;
     let needs_focus = maps::focus() != 0 && !opens_focus;
     let stack = if needs_focus {
-        Stack::current()
+        place.stack()
     } else if timed || records {
-        Stack::current_or_new()
+        place.stack_or_new()
     } else {
         None
     };
     if let Some(stack) = stack {
-        stack.heal_before_entry(sp);
+        stack.heal_before_entry(place.sp);
     }
     if needs_focus && stack.is_none_or(|stack| stack.focus() == 0) {
         return Verdict::Ignore;
@@ -136,7 +148,7 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
         };
         let focus = if opens_focus { stack::FOCUS } else { 0 };
         pushed = stack.push(Frame {
-            sp,
+            sp: place.sp,
             start_ns,
             child_ns: 0,
             function,
@@ -161,16 +173,16 @@ fn enter(cookie: Cookie, sp: u64) -> Verdict {
 }
 
 #[inline(always)]
-fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
+fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, place: Place) {
     let end_ns = now();
     let function = cookie.function.0;
-    let stack = Stack::current();
-    let closed = stack.and_then(|stack| stack.close(sp, function).map(|closed| (stack, closed)));
+    let stack = place.stack();
+    let closed = stack.and_then(|stack| stack.close(place.sp, function).map(|closed| (stack, closed)));
     let Some((stack, (frame, depth))) = closed else {
         let known = maps::focus() != 0 || stack.is_some_and(Stack::closes_beyond);
         if !known && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
-            log::return_without_entry(ctx, function, sp);
+            log::return_without_entry(ctx, function, place.sp);
         }
         return;
     };
@@ -179,5 +191,8 @@ fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, sp: u64) {
     stats::returned(function, duration_ns, frame.child_ns.min(duration_ns));
     if flags & function_flags::EVENTS != 0 {
         emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
+    }
+    if depth == 0 {
+        place.left();
     }
 }

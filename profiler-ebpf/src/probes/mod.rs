@@ -1,4 +1,5 @@
 //! The programs.
 mod function;
+mod place;
 mod process;
 mod registers;

@@ -48,8 +48,12 @@ fn look_before_returns(entry: TargetEntry) {
         maps::hold();
         return;
     }
+    if maps::keep_on_exec() != 0 {
+        // Then no return probe was planned that could be broken by a program that is executed later.
+        return;
+    }
     let tgid = current_tgid();
-    if maps::keep_on_exec() == 0 && entry.flags & target_flags::ROOT == 0 {
+    if entry.flags & target_flags::ROOT == 0 {
         // Gone already: as wanted.
         let _ = maps::TARGETS.remove(tgid);
         return;

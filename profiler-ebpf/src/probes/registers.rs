@@ -29,6 +29,14 @@ impl Registers {
         unsafe { (*self.0).rsp }
     }
 
+    /// Where Go's description of the running goroutine lies, at the entry and the exits of compiled Go functions
+    /// (`src/cmd/compile/abi-internal.md`).
+    #[inline(always)]
+    pub(crate) fn goroutine(self) -> u64 {
+        // SAFETY: the kernel passes valid registers.
+        unsafe { (*self.0).r14 }
+    }
+
     /// The same, after the return: `ret` has taken the return address off.
     #[inline(always)]
     pub(crate) fn frame_after_return(self) -> u64 {
@@ -70,6 +78,13 @@ impl Registers {
     pub(crate) fn frame_at_site(self) -> u64 {
         // SAFETY: the kernel passes valid registers.
         unsafe { (*self.0).sp }
+    }
+
+    /// Go functions are not timed on this architecture.
+    #[inline(always)]
+    #[expect(clippy::unused_self, reason = "as on the architecture whose exits are probed")]
+    pub(crate) fn goroutine(self) -> u64 {
+        0
     }
 
     /// The same, after the return.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
+use super::grouping::GroupingArgs;
 use super::list::ListArgs;
 use super::parse::{self, Budget};
 use super::targets::{TARGETING, TargetArgs};
@@ -86,6 +87,9 @@ pub struct AttachArgs {
     /// Which processes.
     #[command(flatten)]
     pub targets: TargetArgs,
+    /// Start though no process matches yet, and wait for the first
+    #[arg(long, help_heading = TARGETING)]
+    pub wait: bool,
     /// What `attach` and `run` have in common.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -97,6 +101,9 @@ pub struct RunArgs {
     /// What `attach` and `run` have in common.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// Profile what the command's children execute, too: every program, by the same patterns
+    #[arg(long, help_heading = TARGETING)]
+    pub children: bool,
     /// The command and its arguments: all that follows is theirs
     #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND", help_heading = TARGETING)]
     pub command: Vec<OsString>,
@@ -131,6 +138,9 @@ pub struct SessionArgs {
     /// Which functions.
     #[command(flatten)]
     pub functions: FunctionArgs,
+    /// How processes are told apart.
+    #[command(flatten)]
+    pub grouping: GroupingArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,

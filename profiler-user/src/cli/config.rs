@@ -9,12 +9,15 @@ use super::args::{
     SessionArgs,
 };
 use super::error::ConfigError;
+use super::grouping;
 use super::list::ListConfig;
 pub use super::parse::Budget;
 use crate::describe::Table;
 use crate::kernel::AttachMode;
+use crate::probe::pattern::Pattern;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{Output, RECORDERS, RecorderKind};
+use crate::target::identity::Attribute;
 use crate::target::selector::Selector;
 use crate::ui::{SortKey, Style};
 
@@ -47,6 +50,8 @@ pub enum Command {
 pub struct AttachConfig {
     /// The processes: something is named.
     pub selector: Selector,
+    /// There may be none yet.
+    pub wait: bool,
     /// The rest.
     pub session: SessionConfig,
 }
@@ -58,6 +63,8 @@ pub struct RunConfig {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// What its children execute is profiled, too.
+    pub children: bool,
     /// The rest.
     pub session: SessionConfig,
 }
@@ -80,6 +87,10 @@ pub struct SessionConfig {
     pub selection: SelectionConfig,
     /// How they are probed.
     pub probing: ProbingConfig,
+    /// By what processes are counted apart.
+    pub group_by: Vec<Attribute>,
+    /// What records say of their process beside the usual columns.
+    pub columns: Vec<Attribute>,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
     /// Where the counters are written at the end, as JSON.
@@ -121,6 +132,8 @@ pub struct ProbingConfig {
     pub returns: ReturnsChoice,
     /// Where entries are probed.
     pub site: SiteChoice,
+    /// Links never reach a process that is no target.
+    pub isolate: bool,
 }
 
 /// Records and where they go.
@@ -200,14 +213,29 @@ impl TryFrom<Args> for Command {
 impl TryFrom<AttachArgs> for AttachConfig {
     type Error = ConfigError;
 
-    fn try_from(AttachArgs { targets, session }: AttachArgs) -> Result<Self, ConfigError> {
+    fn try_from(
+        AttachArgs {
+            targets,
+            wait,
+            session,
+        }: AttachArgs,
+    ) -> Result<Self, ConfigError> {
         let selector = targets.selector()?;
         if selector.is_empty() {
             return Err(ConfigError::NoTarget);
         }
+        let session = SessionConfig::checked(session, Budget::Percent(ATTACH_BUDGET))?;
+        let everyone = Selector {
+            all: true,
+            ..Selector::default()
+        };
+        if selector == everyone && !session.selection.names_objects() {
+            return Err(ConfigError::EverythingEverywhere);
+        }
         Ok(Self {
             selector,
-            session: SessionConfig::checked(session, Budget::Percent(ATTACH_BUDGET))?,
+            wait,
+            session,
         })
     }
 }
@@ -215,7 +243,13 @@ impl TryFrom<AttachArgs> for AttachConfig {
 impl TryFrom<RunArgs> for RunConfig {
     type Error = ConfigError;
 
-    fn try_from(RunArgs { session, command }: RunArgs) -> Result<Self, ConfigError> {
+    fn try_from(
+        RunArgs {
+            session,
+            children,
+            command,
+        }: RunArgs,
+    ) -> Result<Self, ConfigError> {
         let mut words = command.into_iter();
         let program = words
             .next()
@@ -225,6 +259,7 @@ impl TryFrom<RunArgs> for RunConfig {
         Ok(Self {
             program,
             arguments: words.collect(),
+            children,
             session,
         })
     }
@@ -249,6 +284,7 @@ impl SessionConfig {
     fn checked(args: SessionArgs, default_budget: Budget) -> Result<Self, ConfigError> {
         let SessionArgs {
             functions,
+            grouping,
             output,
             display,
             limits,
@@ -285,7 +321,10 @@ impl SessionConfig {
                 attach_mode: kernel_mode(attach_mode),
                 returns,
                 site,
+                isolate: grouping.isolate,
             },
+            group_by: grouping::distinct(grouping.by),
+            columns: grouping::distinct(grouping.columns),
             summary_json,
             recording,
             display: DisplayConfig::checked(display, stdout)?,
@@ -304,6 +343,16 @@ fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
 }
 
 impl SelectionConfig {
+    /// Whether it says in which files it looks.
+    fn names_objects(&self) -> bool {
+        let names = |pattern: &String| {
+            pattern
+                .parse()
+                .is_ok_and(|pattern: Pattern| pattern.names_object())
+        };
+        !self.objects.is_empty() || (!self.functions.is_empty() && self.functions.iter().all(names))
+    }
+
     fn checked(self) -> Result<Self, ConfigError> {
         let Self {
             functions,

@@ -18,6 +18,12 @@ pub enum ConfigError {
          `--exe` or `--comm`, or all with `-a`; `ebpf-prof list processes` and `list containers` show what there is"
     )]
     NoTarget,
+    /// All processes, and all their functions.
+    #[error(
+        "`-a` probes all processes of this machine: say in which file, such as `--function 'libc.so.6:malloc'` or \
+         `--object /usr/sbin/nginx`"
+    )]
+    EverythingEverywhere,
     /// `list objects` without anything to look into.
     #[error(
         "`list {what}` needs something to look into: add `-p PID`, another option that chooses processes, or `--file PATH`"

@@ -2,9 +2,10 @@
 pub mod args;
 pub mod config;
 mod error;
+pub mod grouping;
 pub mod list;
 mod parse;
-pub mod targets;
+mod targets;
 #[cfg(test)]
 mod tests;
 

@@ -127,9 +127,11 @@ fn processes_are_chosen_by_all_that_is_known_of_them() {
          user www-data or 1000, program /usr/sbin/nginx, command nginx and children"
     );
     assert!(selector.children && !selector.is_fixed() && !selector.all);
-    let all = attach("-a").unwrap().selector;
+    let all = attach("-a --function libc.so.6:malloc").unwrap().selector;
     assert_eq!((all.all, all.to_string().as_str()), (true, "all processes"));
     assert!(!attach("-p 1 --children").unwrap().selector.is_fixed());
+    let error = attach("-a --function malloc").unwrap_err().to_string();
+    assert!(error.contains("say in which file"), "{error}");
 }
 
 #[test]

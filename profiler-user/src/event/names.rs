@@ -34,6 +34,11 @@ impl FunctionNames {
         });
     }
 
+    /// Adds the names of the next numbers.
+    pub fn append(&mut self, mut more: Self) {
+        self.names.append(&mut more.names);
+    }
+
     /// The name of a function, unless its number is out of range.
     #[inline]
     pub fn get(&self, function: u32) -> Option<&FunctionName> {

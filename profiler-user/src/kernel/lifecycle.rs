@@ -1,6 +1,6 @@
 //! What happens to processes, told by the kernel: forks, executions, executable mappings, ends.
 //!
-//! A perf event that counts nothing on each CPU, with a ring of its own (include/uapi/linux/perf_event.h). Unlike
+//! A perf event that counts nothing on each CPU, with a ring of its own (`include/uapi/linux/perf_event.h`). Unlike
 //! tracepoints of system calls it costs nothing where nothing happens, and needs no tracing file system. Rings of different
 //! CPUs have no common order: what is made of these messages must not depend on it.
 use std::io;
@@ -29,7 +29,7 @@ const MMAP2: u32 = 10;
 /// A name that changed because a program was executed.
 const COMM_EXEC: u16 = 1 << 13;
 /// Where a mapping's record has the path.
-const MMAP2_PATH: usize = 64;
+const MMAP2_PATH: usize = 72;
 
 /// Something happened to a process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
-use profiler_common::config::{Grouping, KernelConfig, NO_ROW, RowOwner, hold, target_flags};
+use profiler_common::config::{Grouping, KernelConfig, MAX_GOROUTINES, NO_ROW, RowOwner, hold, target_flags};
 use profiler_common::cookie::FunctionId;
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -38,6 +38,8 @@ pub struct KernelSettings {
     pub reach: Reach,
     /// Only threads in focus are recorded.
     pub focus: bool,
+    /// Calls of goroutines are timed.
+    pub goroutines: bool,
     /// Size of the event ring, bytes, a power of two; `None` = no events are wanted.
     pub ring_bytes: Option<u32>,
 }
@@ -48,6 +50,8 @@ pub struct Kernel {
     programs: Programs,
     /// How probes are attached.
     pub mode: AttachMode,
+    /// Whom links reach.
+    pub reach: Reach,
     /// The counters' layout.
     pub layout: CounterLayout,
     /// Flags per function.
@@ -83,6 +87,7 @@ impl Kernel {
         let mut kernel = Self {
             programs,
             mode: settings.mode,
+            reach: settings.reach,
             layout,
             functions: MappedArray::new(
                 "FUNCTIONS",
@@ -286,6 +291,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         layout,
         reach,
         focus,
+        goroutines,
         ring_bytes,
     } = *settings;
     let ring = ring_bytes.unwrap_or(MIN_RING);
@@ -322,6 +328,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         .map_max_entries("HISTOGRAMS", histogram_elements(layout) as u32)
         .map_max_entries("LOSS", layout.cpus * LOSS_REASONS)
         .map_max_entries("ROWS", layout.rows)
+        .map_max_entries("GOROUTINES", if goroutines { MAX_GOROUTINES } else { 1 })
         .map_max_entries("EVENTS", ring)
         .load(OBJECT)
         .map_err(|error| Box::new(error).into())

@@ -185,7 +185,7 @@ struct PerfEventAttr {
 }
 
 /// Opens a perf event on one place of one file in one process, or in all. Programs on an event of all processes run on
-/// every CPU, whatever CPU it was opened for (`__uprobe_perf_func`, kernel/trace/trace_uprobe.c).
+/// every CPU, whatever CPU it was opened for (`__uprobe_perf_func`, `kernel/trace/trace_uprobe.c`).
 pub(super) fn open_uprobe(
     pmu: UprobePmu,
     path: &CStr,
@@ -219,7 +219,7 @@ pub(super) fn open_uprobe(
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
-/// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY` (include/uapi/linux/perf_event.h).
+/// `PERF_TYPE_SOFTWARE`, `PERF_COUNT_SW_DUMMY` (`include/uapi/linux/perf_event.h`).
 const SOFTWARE: u32 = 1;
 const DUMMY: u64 = 9;
 /// Bits of `perf_event_attr`: executable mappings with inodes, names with a mark at exec, forks and exits; wake-ups by

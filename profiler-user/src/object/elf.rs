@@ -7,16 +7,17 @@ use object::{Endianness, elf};
 
 use super::code::Segment;
 use super::evidence::{self, Evidences};
-use super::functions::{self, Sources, Symbol};
+use super::functions::{self, Sources};
 use super::imports::Imports;
 use super::names::{Arena, Span};
+use super::symbols::{self, Symbol};
 use super::{Facts, Machine, ObjectError, Segments, frames};
 
-type Header = elf::FileHeader64<Endianness>;
-type Section = elf::SectionHeader64<Endianness>;
+pub(super) type Header = elf::FileHeader64<Endianness>;
+pub(super) type Section = elf::SectionHeader64<Endianness>;
 
 /// Linkers make a handful of each type; a damaged file must not be read a thousand times over.
-const MAX_SECTIONS: usize = 32;
+pub(super) const MAX_SECTIONS: usize = 32;
 
 /// Linkers make three; a damaged file must not make every look-up slow.
 const MAX_STUB_SECTIONS: usize = 8;
@@ -25,10 +26,10 @@ const MAX_STUB_SECTIONS: usize = 8;
 const MAX_LOADED_SEGMENTS: usize = 256;
 
 /// A file that is being read.
-struct Elf<'data, R: ReadRef<'data>> {
-    name: &'data str,
-    data: R,
-    endian: Endianness,
+pub(super) struct Elf<'data, R: ReadRef<'data>> {
+    pub(super) name: &'data str,
+    pub(super) data: R,
+    pub(super) endian: Endianness,
     sections: Vec<(&'data [u8], &'data Section)>,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let mut arena = Arena::default();
     let mut evidences = elf.evidence_of_sections();
-    let symbols = elf.read_symbols(&mut arena, &mut evidences)?;
+    let (symbols, go) = symbols::read(&elf, &mut arena, &mut evidences)?;
     let imports = match machine {
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
@@ -61,6 +62,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
         frames,
         segments: &segments,
         imports: &imports,
+        go: &go,
         section_ends,
     };
     let functions = functions::assemble(sources, &mut arena);
@@ -75,6 +77,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
         arena,
         imports,
         evidences,
+        go,
     })
 }
 
@@ -98,7 +101,7 @@ fn read_segments(headers: &[elf::ProgramHeader64<Endianness>], endian: Endiannes
 
 impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     /// Reads the header and the names of the sections.
-    fn open(data: R, name: &'data str) -> Result<(Self, &'data Header), ObjectError> {
+    pub(super) fn open(data: R, name: &'data str) -> Result<(Self, &'data Header), ObjectError> {
         let not_elf = |_| ObjectError::NotElf {
             name: name.to_owned(),
         };
@@ -121,7 +124,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         Ok((elf, header))
     }
 
-    fn malformed(&self, part: &'static str) -> ObjectError {
+    pub(super) fn malformed(&self, part: &'static str) -> ObjectError {
         ObjectError::Malformed {
             name: self.name.to_owned(),
             part,
@@ -129,18 +132,23 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     }
 
     /// The same, in place of the reader's own error, which says less.
-    fn damaged(&self, part: &'static str) -> impl Fn(object::read::Error) -> ObjectError {
+    pub(super) fn damaged(&self, part: &'static str) -> impl Fn(object::read::Error) -> ObjectError {
         move |_error| self.malformed(part)
     }
 
-    fn of_type(&self, kind: elf::SectionType) -> impl Iterator<Item = &'data Section> {
+    pub(super) fn of_type(&self, kind: elf::SectionType) -> impl Iterator<Item = &'data Section> {
         self.sections
             .iter()
             .filter(move |(_, section)| section.sh_type(self.endian) == kind)
             .map(|(_, section)| *section)
     }
 
-    fn named(&self, name: &[u8]) -> Option<&'data Section> {
+    /// The section of this number.
+    pub(super) fn section(&self, index: usize) -> Option<&'data Section> {
+        self.sections.get(index).map(|(_, section)| *section)
+    }
+
+    pub(super) fn named(&self, name: &[u8]) -> Option<&'data Section> {
         self.sections
             .iter()
             .find(|(other, _)| *other == name)
@@ -162,69 +170,6 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         evidences
     }
 
-    /// The symbols of a table, and the table of their names.
-    fn symbol_table(
-        &self,
-        section: &Section,
-    ) -> Result<(&'data [elf::Sym64<Endianness>], Strings<'data>), ObjectError> {
-        let malformed = self.damaged("symbol table");
-        let symbols = section
-            .data_as_array(self.endian, self.data)
-            .map_err(&malformed)?;
-        let strings = match self.sections.get(section.sh_link(self.endian) as usize) {
-            Some((_, strings)) if !symbols.is_empty() => {
-                strings.data(self.endian, self.data).map_err(&malformed)?
-            }
-            Some(_) | None => &[],
-        };
-        Ok((symbols, StringTable::new(strings, 0, strings.len() as u64)))
-    }
-
-    fn read_symbols(&self, arena: &mut Arena, evidences: &mut Evidences) -> Result<Vec<Symbol>, ObjectError> {
-        let system_library = evidence::is_system_library(self.name);
-        let budget = self.data.len().map_or(0, |length| length.saturating_mul(4));
-        let mut found = Vec::new();
-        for section in self
-            .of_type(elf::SHT_SYMTAB)
-            .take(1)
-            .chain(self.of_type(elf::SHT_DYNSYM).take(1))
-        {
-            let (symbols, strings) = self.symbol_table(section)?;
-            for symbol in symbols {
-                // A name that cannot be read names nothing; the other symbols are none the worse for it.
-                let Ok(name) = strings.get(symbol.st_name(self.endian)) else {
-                    continue;
-                };
-                let name = functions::without_version(name);
-                if name.is_empty() {
-                    continue;
-                }
-                if symbol.is_undefined(self.endian) {
-                    if let Some(evidence) = str::from_utf8(name).ok().and_then(evidence::of_symbol) {
-                        evidences.add(evidence);
-                    }
-                    continue;
-                }
-                let ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
-                if !ifunc && symbol.st_type() != elf::STT_FUNC {
-                    continue;
-                }
-                // Names share text in well-made files, but not that much.
-                let span = arena.store(name).filter(|_| arena.length() < budget);
-                let span = span.ok_or_else(|| self.malformed("symbol names"))?;
-                functions::note_definition(evidences, arena.text(span), system_library);
-                found.push(Symbol {
-                    address: symbol.st_value(self.endian),
-                    size: symbol.st_size(self.endian),
-                    name: span,
-                    global: symbol.st_bind() != elf::STB_LOCAL,
-                    ifunc,
-                });
-            }
-        }
-        Ok(found)
-    }
-
     fn read_imports(&self, arena: &mut Arena, functions: &[Symbol]) -> Result<Imports, ObjectError> {
         let mut imports = Imports::default();
         let ifuncs: HashMap<u64, Span> = functions
@@ -233,7 +178,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
             .map(|symbol| (symbol.address, symbol.name))
             .collect();
         let (symbols, strings) = match self.of_type(elf::SHT_DYNSYM).next() {
-            Some(section) => self.symbol_table(section)?,
+            Some(section) => symbols::table(self, section)?,
             None => (&[][..], StringTable::default()),
         };
         for section in self.of_type(elf::SHT_RELA).take(MAX_SECTIONS) {
@@ -309,5 +254,3 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         None
     }
 }
-
-type Strings<'data> = StringTable<'data, &'data [u8]>;

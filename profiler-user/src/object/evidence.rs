@@ -28,6 +28,15 @@ impl Evidences {
         self.0 |= 1 << evidence as u8;
     }
 
+    /// What a process could speak for that nobody has looked at.
+    pub fn all() -> Self {
+        let mut all = Self::default();
+        for evidence in [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Cancellation] {
+            all.add(evidence);
+        }
+        all
+    }
+
     /// What either speaks for.
     #[must_use]
     pub fn union(self, other: Self) -> Self {

@@ -1,9 +1,10 @@
 //! Functions, put together from symbols and unwind tables.
-use super::evidence::Evidences;
+use super::Segments;
 use super::frames::{self, Frame};
+use super::go::Go;
 use super::imports::Imports;
-use super::names::{self, Arena, NameRange, Span, StoredName};
-use super::{Segments, evidence};
+use super::names::{self, Arena, NameRange, StoredName};
+use super::symbols::Symbol;
 
 /// What a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,39 +38,15 @@ impl Function {
     }
 }
 
-/// A symbol that stands for code.
-#[derive(Clone, Copy)]
-pub(super) struct Symbol {
-    pub(super) address: u64,
-    pub(super) size: u64,
-    pub(super) name: Span,
-    pub(super) global: bool,
-    pub(super) ifunc: bool,
-}
-
 /// Everything that tells where functions are.
 pub(super) struct Sources<'a> {
     pub(super) symbols: Vec<Symbol>,
     pub(super) frames: Vec<Frame>,
     pub(super) segments: &'a Segments,
     pub(super) imports: &'a Imports,
+    pub(super) go: &'a Go,
     /// The ends of the executable sections, sorted.
     pub(super) section_ends: Vec<u64>,
-}
-
-/// Strips `@VERSION` and `@@VERSION`.
-pub(super) fn without_version(raw: &[u8]) -> &[u8] {
-    match raw.iter().position(|byte| *byte == b'@') {
-        Some(at) if at > 0 => &raw[..at],
-        Some(_) | None => raw,
-    }
-}
-
-/// What a defined symbol adds to the evidence.
-pub(super) fn note_definition(evidences: &mut Evidences, raw: &str, system_library: bool) {
-    if let (false, Some(found)) = (system_library, evidence::of_symbol(raw)) {
-        evidences.add(found);
-    }
 }
 
 /// Puts symbols and frames together: one function per address, sorted.
@@ -84,7 +61,12 @@ pub(super) fn assemble(mut sources: Sources<'_>, arena: &mut Arena) -> Vec<Funct
     });
     let mut functions: Vec<Function> = Vec::new();
     for group in symbols.chunk_by(|a, b| a.address == b.address) {
-        functions.push(from_symbols(group, arena));
+        let mut function = from_symbols(group, arena);
+        // Go has functions that are called `cold`, and no fragments.
+        if function.kind == FunctionKind::Fragment && sources.go.has(function.address) {
+            function.kind = FunctionKind::Ordinary;
+        }
+        functions.push(function);
     }
     drop(symbols);
     size_by_frames(&mut functions, &sources.frames);

@@ -95,6 +95,6 @@ impl super::ObjectFile {
 impl Arena {
     /// Stores an imported name without its version.
     pub(super) fn store_import(&mut self, raw: &[u8]) -> Option<Span> {
-        self.store(super::functions::without_version(raw))
+        self.store(super::symbols::without_version(raw))
     }
 }

@@ -8,10 +8,14 @@ mod elf;
 mod evidence;
 mod frames;
 mod functions;
+mod go;
 mod imports;
 pub mod inventory;
 mod landing;
+mod mini_debug;
 pub mod names;
+mod symbols;
+mod xz;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -24,6 +28,7 @@ use object::read::ReadCache;
 pub use code::{Code, Segments};
 pub use evidence::{Evidence, Evidences};
 pub use functions::{Function, FunctionKind};
+pub use go::{GoFunction, GoLines};
 pub use imports::Imports;
 use names::Arena;
 pub use names::SymbolName;
@@ -122,6 +127,7 @@ struct Facts {
     arena: Arena,
     imports: Imports,
     evidences: Evidences,
+    go: go::Go,
 }
 
 impl ObjectFile {

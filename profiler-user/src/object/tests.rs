@@ -139,6 +139,45 @@ fn a_stripped_file_has_the_functions_of_its_unwind_table() {
     }
 }
 
+/// Check that a stripped file's functions have the names that its small compressed symbol table tells.
+#[test]
+fn a_compressed_symbol_table_names_the_functions_of_a_stripped_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |script: &str| {
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(script)
+            .current_dir(folder.path())
+            .status();
+        assert!(status.unwrap().success(), "{script}");
+    };
+    let source = "__attribute__((noinline)) static int hidden(int n) { return n * n; }\n\
+                  int main(int n, char **a) { return hidden(n); }";
+    std::fs::write(folder.path().join("program.c"), source).unwrap();
+    run("cc -O1 program.c -o full && cp full program && strip --only-keep-debug full -o table");
+    run("strip -s program && xz -k table && objcopy --add-section .gnu_debugdata=table.xz program");
+    let full = ObjectFile::open(&folder.path().join("full"), "program").unwrap();
+    let stripped = ObjectFile::open(&folder.path().join("program"), "program").unwrap();
+    for name in ["hidden", "main"] {
+        let (function, found) = (named(&full, name), named(&stripped, name));
+        assert_eq!(
+            (found.address, found.size),
+            (function.address, function.size),
+            "{name}"
+        );
+    }
+    // A damaged table takes nothing but its names away.
+    run("head -c 200 table.xz > short.xz && objcopy --update-section .gnu_debugdata=short.xz program");
+    let damaged = ObjectFile::open(&folder.path().join("program"), "program").unwrap();
+    assert!(damaged.function_at(named(&full, "hidden").address).is_some());
+    assert!(
+        damaged
+            .functions()
+            .iter()
+            .all(|function| damaged.names(function).all(|name| name.raw != "hidden"))
+    );
+}
+
 /// Check that no damage makes the reader panic.
 #[test]
 fn damaged_files_are_errors_at_worst() {

@@ -108,10 +108,12 @@ impl Surroundings for Analysis<'_> {
 
     fn landing_pads(&self, start: u64) -> Vec<u64> {
         let index = self.file.function_at(start);
-        index.map_or_else(Vec::new, |index| {
+        let mut pads = index.map_or_else(Vec::new, |index| {
             self.file
                 .landing_pads(self.file.functions()[index].landing_table, start)
-        })
+        });
+        pads.extend(self.file.go_resume_point(start));
+        pads
     }
 
     fn import_at(&self, stub: u64) -> Option<&str> {

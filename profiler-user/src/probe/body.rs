@@ -262,7 +262,8 @@ impl<S: Surroundings> Walk<'_, S> {
                 self.body.undecodable = true;
                 return;
             }
-            called = false;
+            // Go puts a `nop` behind calls that do not return.
+            called &= instruction.code() == Code::Nopd;
             let encoded = &bytes[(address - start) as usize..][..instruction.len()];
             match instruction.flow_control() {
                 FlowControl::Next => self.note(&instruction),

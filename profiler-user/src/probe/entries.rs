@@ -8,7 +8,7 @@ use super::parallel;
 use super::plan::{LeftOutReason, Price, Site, SiteChoice};
 use super::selection::Selected;
 use super::site::{self, ArgumentRegisters, Prologue, Start};
-use crate::object::{Evidence, Function, Machine};
+use crate::object::{Function, Machine};
 
 /// The largest function that is decoded to learn whether it has a jump, bytes.
 const MAX_SWEEP: u64 = 1 << 14;
@@ -119,7 +119,7 @@ fn entry_site(
         .code
         .bytes(function.address, end)
         .ok_or(LeftOutReason::Undecodable)?;
-    let is_go = analysis.file.evidences().has(Evidence::Go);
+    let is_go = analysis.file.has_unknown_go() || analysis.file.go_function(function.address).is_some();
     let prologue = if is_go { Prologue::Go } else { Prologue::Ordinary };
     let chosen = match choice {
         SiteChoice::Entry => site::first(code, function.address)?,

@@ -1,7 +1,7 @@
 //! The part of a plan that concerns one object.
 use std::collections::HashSet;
 
-use profiler_common::cookie::FunctionId;
+use profiler_common::cookie::{CallStack, FunctionId};
 
 use super::analysis::{Analysis, Harmless};
 use super::body::Body;
@@ -175,7 +175,10 @@ fn plan_functions(
                 harmless,
             },
         );
-        Ok(describe(object, **selected, (*entry)?, returns))
+        Ok(PlannedFunction {
+            stack: returns::call_stack(&object.file, function),
+            ..describe(object, **selected, (*entry)?, returns)
+        })
     }))
 }
 
@@ -216,6 +219,7 @@ fn describe(object: &MappedObject, selected: Selected, entry: Site, returns: Ret
         address: function.address,
         entry,
         returns,
+        stack: CallStack::Thread,
         focus: selected.focus,
         named: selected.named,
     }

@@ -135,6 +135,11 @@ impl Pattern {
         self.object.is_some()
     }
 
+    /// The object that it names.
+    pub fn object(&self) -> Option<&ObjectPattern> {
+        self.object.as_ref()
+    }
+
     /// Whether functions of this object can match.
     pub fn matches_object(&self, name: &str, path: &Path) -> bool {
         self.object
@@ -184,6 +189,11 @@ impl Pattern {
 }
 
 impl ObjectPattern {
+    /// The name or path that it is, unless it has wildcards.
+    pub fn literal(&self) -> Option<&str> {
+        self.regex.is_none().then_some(self.text.as_str())
+    }
+
     /// Whether an object of this file name and path matches. `libc` also matches `libc.so.6` and `libc-2.31.so`.
     pub fn matches(&self, name: &str, path: &Path) -> bool {
         let stem = name.find(".so").map_or(name, |end| &name[..end]);

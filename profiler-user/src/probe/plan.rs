@@ -2,7 +2,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use profiler_common::cookie::FunctionId;
+use profiler_common::cookie::{CallStack, FunctionId};
 
 /// What a hit of a probe costs, told by the probed instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +97,8 @@ pub enum EntryOnlyReason {
     Refused,
     /// Another function is left through one of its exits, too.
     SharedExit,
+    /// A Go function that need not say which goroutine runs it: in assembly, or from before Go 1.18.
+    Goroutine,
     /// It starts without a return address at the stack pointer (`_start`, lazy binding), or replaces it.
     ForeignStack,
     /// `--returns none`.
@@ -144,6 +146,8 @@ pub struct PlannedFunction {
     pub entry: Site,
     /// How its returns are seen.
     pub returns: Returns,
+    /// Where its calls are kept.
+    pub stack: CallStack,
     /// It matches `--focus`.
     pub focus: bool,
     /// The user named it without a wildcard: the governor takes it last.

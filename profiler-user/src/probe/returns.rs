@@ -2,6 +2,8 @@
 //! elsewhere, not at all where neither is possible.
 use std::collections::HashMap;
 
+use profiler_common::cookie::CallStack;
+
 use super::body::Body;
 use super::callees;
 use super::plan::{
@@ -31,6 +33,15 @@ impl ProcessFacts {
         }
     }
 
+    /// The same for a process that could have anything but Go, which a file says for itself.
+    #[must_use]
+    pub fn with_all_evidences(self) -> Self {
+        Self {
+            evidences: self.evidences.union(Evidences::all()),
+            ..self
+        }
+    }
+
     fn forbids_return_probes(self) -> bool {
         self.seccomp || self.return_probe_defect
     }
@@ -53,6 +64,9 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
     if choice == ReturnsChoice::None {
         return Returns::EntryOnly(EntryOnlyReason::Forced);
     }
+    if choice != ReturnsChoice::ReturnProbe && hides_goroutine(case.file, case.function) {
+        return Returns::EntryOnly(EntryOnlyReason::Goroutine);
+    }
     if starts_the_program || named(callees::has_foreign_stack) {
         return Returns::EntryOnly(EntryOnlyReason::ForeignStack);
     }
@@ -68,6 +82,20 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
         ReturnsChoice::ReturnProbe => Returns::ReturnProbe(ReturnProbeReason::Forced),
         ReturnsChoice::Auto => automatic(facts, case),
     }
+}
+
+/// Where a function's calls are kept: with the goroutine, if its probes can tell which that is.
+pub(super) fn call_stack(file: &ObjectFile, function: &Function) -> CallStack {
+    match file.go_function(function.address) {
+        Some(go) if go.names_goroutine && file.machine() == Machine::X86_64 => CallStack::Goroutine,
+        Some(_) | None => CallStack::Thread,
+    }
+}
+
+/// Whether it is a Go function whose returns cannot be given to a goroutine.
+fn hides_goroutine(file: &ObjectFile, function: &Function) -> bool {
+    let go = file.go_function(function.address);
+    file.has_unknown_go() || go.is_some_and(|go| !go.names_goroutine)
 }
 
 fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
@@ -220,6 +248,7 @@ mod tests {
                 price,
             },
             returns: Returns::ExitSites(offsets.iter().map(site).collect(), ExitSitesReason::Forced),
+            stack: profiler_common::cookie::CallStack::Thread,
             focus: false,
             named: false,
         }

@@ -2,7 +2,7 @@
 //! kernel emulates, if nothing that the probe reads has changed by then and nothing jumps in between.
 use iced_x86::{
     Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess,
-    Register,
+    OpKind, Register,
 };
 
 use super::body::Body;
@@ -195,6 +195,14 @@ fn changes(
     })
 }
 
+/// `cmp reg, [g + 16]`, or 24 in the runtime's own functions: the goroutine's stack limits (`stackguard0`, `stackguard1`).
+fn compares_with_stack_limit(instruction: &Instruction) -> bool {
+    instruction.code() == Code::Cmp_r64_rm64
+        && instruction.op1_kind() == OpKind::Memory
+        && instruction.memory_index() == Register::None
+        && matches!(instruction.memory_displacement64(), 16 | 24)
+}
+
 /// Go: `cmp rsp, …; jbe grow; site:`. `grow` starts the function again, so that its entry would be counted twice.
 /// Nothing else jumps there in Go: what looks like it is none.
 fn behind_stack_check(line: &[Instruction], start: Start<'_>) -> Option<Chosen> {
@@ -227,10 +235,7 @@ fn behind_stack_check(line: &[Instruction], start: Start<'_>) -> Option<Chosen> 
         {
             return None;
         }
-        compared = matches!(
-            instruction.code(),
-            Code::Cmp_r64_rm64 | Code::Cmp_rm64_r64 | Code::Cmp_rm64_imm32 | Code::Cmp_rm64_imm8
-        );
+        compared = compares_with_stack_limit(instruction);
     }
     None
 }

@@ -67,6 +67,11 @@ fn a_function_that_ends_in_a_call_never_returns() {
     let body = Assembled::new(&[0x55, 0xe8, 0, 1, 0, 0]).body();
     assert_eq!(exits(&body), []);
     // One that runs into the next function leaves unseen.
+    // Go's way: nop behind it.
+    assert_eq!(
+        exits(&Assembled::new(&[0x55, 0xe8, 0, 0x10, 0, 0, 0x90]).body()),
+        []
+    );
     assert!(Assembled::new(&[0x55, 0x90]).body().unseen_exit);
 }
 

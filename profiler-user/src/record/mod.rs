@@ -2,6 +2,8 @@
 //!
 //! A record borrows what it shows: names are interned once by whoever fills it, so that a row costs no allocation.
 //! This module knows neither where records come from nor who writes them.
+use std::borrow::Cow;
+
 pub mod escape;
 mod function;
 
@@ -32,12 +34,12 @@ pub struct Column {
 }
 
 /// The columns of one kind of record, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     /// What the records are called.
     pub name: &'static str,
     /// Its columns.
-    pub columns: &'static [Column],
+    pub columns: Cow<'static, [Column]>,
 }
 
 /// One cell.
@@ -99,12 +101,12 @@ macro_rules! record {
             /// Its columns.
             pub const SCHEMA: $crate::record::Schema = $crate::record::Schema {
                 name: $kind,
-                columns: &[$($crate::record::Column {
+                columns: std::borrow::Cow::Borrowed(&[$($crate::record::Column {
                     name: $column,
                     unit: $crate::record::Unit::$unit,
                     width: $width,
                     doc: concat!($($column_doc),+),
-                },)+],
+                },)+]),
             };
 
             /// Its cells, in the order of the columns.

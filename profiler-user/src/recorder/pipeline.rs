@@ -1,13 +1,14 @@
 //! From messages to records: decode, resolve, record. The same for the rings and for a recorded file.
 use std::io::Read;
+use std::sync::mpsc::Receiver;
 
 use profiler_common::event::{FunctionEvent, ProcessEvent};
 use profiler_common::loss::LossReason;
 
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
-use crate::record::{CallKind, FunctionRecord, Record};
-use crate::resolve::Threads;
+use crate::record::{CallKind, FunctionRecord, Record, Value};
+use crate::resolve::{Processes, Threads};
 
 /// What passed through a pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,10 @@ impl PipelineCounts {
 /// Turns messages into records.
 pub struct EventPipeline {
     names: FunctionNames,
+    /// The names of functions that join while events come.
+    more_names: Option<Receiver<FunctionNames>>,
     threads: Threads,
+    processes: Processes,
     recorder: Box<dyn Recorder>,
     counts: PipelineCounts,
 }
@@ -43,16 +47,42 @@ impl EventPipeline {
     /// Has `recorder` write its header.
     pub fn new(
         names: FunctionNames,
-        mut recorder: Box<dyn Recorder>,
+        recorder: Box<dyn Recorder>,
         threads: Threads,
     ) -> Result<Self, RecorderError> {
-        recorder.prepare(&FunctionRecord::SCHEMA)?;
+        Self::with_processes(names, recorder, threads, Processes::nothing())
+    }
+
+    /// The same, with columns that say more of the process.
+    pub fn with_processes(
+        names: FunctionNames,
+        mut recorder: Box<dyn Recorder>,
+        threads: Threads,
+        processes: Processes,
+    ) -> Result<Self, RecorderError> {
+        let mut schema = FunctionRecord::SCHEMA;
+        schema.columns.to_mut().extend_from_slice(processes.columns());
+        recorder.prepare(&schema)?;
         Ok(Self {
             names,
+            more_names: None,
             threads,
+            processes,
             recorder,
             counts: PipelineCounts::default(),
         })
+    }
+
+    /// Functions may join: their names come this way before their first event does.
+    pub fn expect_names(&mut self, more: Receiver<FunctionNames>) {
+        self.more_names = Some(more);
+    }
+
+    #[cold]
+    fn take_names(&mut self) {
+        while let Some(Ok(more)) = self.more_names.as_ref().map(Receiver::try_recv) {
+            self.names.append(more);
+        }
     }
 
     /// Takes one message as it came. Process messages are best given before the function messages of the same moment.
@@ -78,17 +108,29 @@ impl EventPipeline {
         match event {
             Event::Call(call) => self.record(CallKind::Call, &call),
             Event::Return(call) => self.record(CallKind::Return, &call),
-            Event::ThreadSeen(event) | Event::Exec(event) => {
-                if event.comm[0] != 0 {
-                    self.threads.seen(event.time_ns, event.tid, &event.comm);
-                }
+            Event::ThreadSeen(event) => {
+                self.seen(&event);
+                Ok(())
+            }
+            Event::Exec(event) => {
+                self.seen(&event);
+                self.processes.executed(event.time_ns, event.pid);
                 Ok(())
             }
             Event::ThreadExit(event) => {
                 self.threads.ended(event.time_ns, event.tid);
                 Ok(())
             }
-            Event::Fork(_) => Ok(()),
+            Event::Fork(event) => {
+                self.processes.forked(event.pid, event.child);
+                Ok(())
+            }
+        }
+    }
+
+    fn seen(&mut self, event: &ProcessEvent) {
+        if event.comm[0] != 0 {
+            self.threads.seen(event.time_ns, event.tid, &event.comm);
         }
     }
 
@@ -120,9 +162,9 @@ impl EventPipeline {
                 duration_ns: None,
             };
             self.counts.records += 1;
-            self.recorder.record(&Record {
-                values: &record.values(),
-            })?;
+            let nothing = self.processes.columns().iter().map(|_| Value::Empty);
+            let values: Vec<Value<'_>> = record.values().into_iter().chain(nothing).collect();
+            self.recorder.record(&Record { values: &values })?;
         }
         Ok(())
     }
@@ -144,9 +186,14 @@ impl EventPipeline {
     }
 
     fn record(&mut self, kind: CallKind, event: &FunctionEvent) -> Result<(), RecorderError> {
+        if event.function as usize >= self.names.len() {
+            self.take_names();
+        }
         let Self {
             names,
+            more_names: _,
             threads,
+            processes,
             recorder,
             counts,
         } = self;
@@ -171,9 +218,15 @@ impl EventPipeline {
             duration_ns: (kind == CallKind::Return).then_some(event.duration_ns),
         };
         counts.records += 1;
-        recorder.record(&Record {
-            values: &record.values(),
-        })
+        let more = processes.values(event.time_ns, event.pid);
+        if more.is_empty() {
+            return recorder.record(&Record {
+                values: &record.values(),
+            });
+        }
+        let more = more.iter().map(|text| Value::Text(text));
+        let values: Vec<Value<'_>> = record.values().into_iter().chain(more).collect();
+        recorder.record(&Record { values: &values })
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) static TEXT: RecorderKind = RecorderKind {
 struct TextRecorder {
     sink: Sink,
     line: Vec<u8>,
-    columns: &'static [Column],
+    columns: Vec<Column>,
     digits: itoa::Buffer,
 }
 
@@ -38,7 +38,7 @@ impl TextRecorder {
         Self {
             sink,
             line: Vec::with_capacity(BUFFER + 4096),
-            columns: &[],
+            columns: Vec::new(),
             digits: itoa::Buffer::new(),
         }
     }
@@ -76,8 +76,8 @@ impl Recorder for TextRecorder {
             columns,
             digits: _,
         } = self;
-        *columns = schema.columns;
-        for column in schema.columns {
+        *columns = schema.columns.to_vec();
+        for column in columns.iter() {
             push_text(line, column.name, column.width);
         }
         end_line(line);

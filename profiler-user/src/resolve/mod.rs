@@ -1,21 +1,22 @@
 //! From numbers to names: what a thread is called, and what the functions of a plan are called.
+mod process;
 mod thread;
 
+pub use process::Processes;
 pub use thread::{CommReader, Threads};
 
 use crate::event::FunctionNames;
 use crate::probe::plan::Plan;
 
-impl From<&Plan> for FunctionNames {
-    fn from(plan: &Plan) -> Self {
-        let mut names = Self::new();
-        for function in &plan.functions {
-            let object = plan
-                .objects
-                .get(function.object)
-                .map_or("", |object| object.name.as_str());
-            names.push(function.name.as_str(), object);
-        }
-        names
+/// The names of a plan's functions from number `first` on.
+pub fn function_names(plan: &Plan, first: usize) -> FunctionNames {
+    let mut names = FunctionNames::new();
+    for function in &plan.functions[first..] {
+        let object = plan
+            .objects
+            .get(function.object)
+            .map_or("", |object| object.name.as_str());
+        names.push(function.name.as_str(), object);
     }
+    names
 }

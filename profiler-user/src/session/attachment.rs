@@ -1,4 +1,4 @@
-//! The links of a session: groups of functions, each attached to each process that maps their file.
+//! The links of a session: groups of functions, each attached to each process that maps their file, or at once to all.
 //!
 //! A group can be attached to another process (a forked child) and attached again without some of its functions. While
 //! the new links replace the old, both are in place; the group's generation tells which of them count, so that no call
@@ -27,12 +27,12 @@ struct Group {
     /// The functions: a range of the plan.
     functions: std::ops::Range<usize>,
     generation: u8,
-    links: Vec<ProcessLinks>,
+    links: Vec<ReachedLinks>,
 }
 
-/// A group's links in one process, in the order in which they were made.
-struct ProcessLinks {
-    pid: u32,
+/// A group's links in one process, or in all (none), in the order in which they are to be closed.
+struct ReachedLinks {
+    pid: Option<u32>,
     links: Vec<Link>,
 }
 
@@ -43,29 +43,45 @@ pub struct Attachments {
     detached: BTreeSet<u32>,
     /// Functions whose entry the kernel refused.
     refused: Vec<FunctionId>,
+    first_refusal: Option<Refused>,
 }
 
 impl Attachments {
-    /// Attaches a plan. `mapped_by`: by object, the processes that map it.
-    pub fn new(kernel: &Kernel, plan: &Plan, mapped_by: &[Vec<u32>]) -> Result<Self, SessionError> {
-        let mut attachments = Self {
-            groups: groups(plan),
-            detached: BTreeSet::new(),
-            refused: Vec::new(),
-        };
-        let mut first_refusal = None;
-        for index in 0..attachments.groups.len() {
-            for pid in &mapped_by[attachments.groups[index].object] {
-                let refused = attachments.attach(index, kernel, plan, *pid)?;
-                first_refusal = refused.into_iter().next().or(first_refusal);
+    /// Makes groups of the functions that joined the plan.
+    pub fn grow(&mut self, plan: &Plan) {
+        let known = self.groups.last().map_or(0, |group| group.functions.end);
+        self.groups.append(&mut groups(plan, known));
+    }
+
+    /// Attaches an object of the plan to a process, or to all that map it (none), where it is not attached yet.
+    pub fn attach_object(
+        &mut self,
+        kernel: &Kernel,
+        plan: &Plan,
+        object: usize,
+        pid: Option<u32>,
+    ) -> Result<(), SessionError> {
+        for index in 0..self.groups.len() {
+            let group = &self.groups[index];
+            let attached = group.links.iter().any(|reached| reached.pid == pid);
+            if group.object == object && !attached {
+                let refused = self.attach(index, kernel, plan, pid)?;
+                if self.first_refusal.is_none() {
+                    self.first_refusal = refused.into_iter().next();
+                }
             }
         }
-        match first_refusal {
-            Some(Refused { probe: _, source }) if attachments.is_empty() => Err(SessionError::AllRefused {
-                probes: attachments.refused.len(),
+        Ok(())
+    }
+
+    /// An error where the kernel refused all there was.
+    pub fn check(&mut self) -> Result<(), SessionError> {
+        match self.first_refusal.take() {
+            Some(Refused { probe: _, source }) if self.is_empty() => Err(SessionError::AllRefused {
+                probes: self.refused.len(),
                 source,
             }),
-            Some(_) | None => Ok(attachments),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -83,20 +99,12 @@ impl Attachments {
         &self.refused
     }
 
-    /// Attaches everything to one more process, which maps the same files: a forked child.
-    pub fn follow(&mut self, kernel: &Kernel, plan: &Plan, pid: u32) -> Result<(), SessionError> {
-        for index in 0..self.groups.len() {
-            self.attach(index, kernel, plan, pid)?;
-        }
-        Ok(())
-    }
-
     /// Lets go of a process that has ended, and returns its links.
     pub fn forget(&mut self, pid: u32) -> Vec<Link> {
         let ended = |group: &mut Group| {
             group
                 .links
-                .extract_if(.., |process| process.pid == pid)
+                .extract_if(.., |reached| reached.pid == Some(pid))
                 .collect::<Vec<_>>()
         };
         let processes = self.groups.iter_mut().flat_map(ended);
@@ -117,6 +125,16 @@ impl Attachments {
                 .set(index, kernel.functions.get(index) | function_flags::OFF);
             self.detached.insert(function.0);
         }
+        self.renew(kernel, plan, functions)
+    }
+
+    /// Makes the links of these functions anew, as the plan has them now.
+    pub fn renew(
+        &mut self,
+        kernel: &Kernel,
+        plan: &Plan,
+        functions: &[FunctionId],
+    ) -> Result<(), SessionError> {
         let touches = |group: &Group| {
             functions
                 .iter()
@@ -170,12 +188,13 @@ impl Attachments {
         index: usize,
         kernel: &Kernel,
         plan: &Plan,
-        pid: u32,
+        pid: Option<u32>,
     ) -> Result<Vec<Refused>, SessionError> {
         let Self {
             groups,
             detached,
             refused: all_refused,
+            first_refusal: _,
         } = self;
         let group = &mut groups[index];
         let wanted = plan.functions[group.functions.clone()]
@@ -184,7 +203,7 @@ impl Attachments {
         let probes = Probes::of(wanted, group.generation);
         let target = LinkTarget {
             path: &plan.objects[group.object].attach_path,
-            pid: Some(pid),
+            pid,
         };
         let mut links = Vec::new();
         let mut refused = Vec::new();
@@ -203,7 +222,7 @@ impl Attachments {
         }
         // Entries are closed first.
         links.reverse();
-        group.links.push(ProcessLinks { pid, links });
+        group.links.push(ReachedLinks { pid, links });
         for Refused { probe, source } in &refused {
             let name = &plan.functions[probe.cookie.function.0 as usize].name;
             log::warn!(
@@ -219,7 +238,7 @@ impl Attachments {
 }
 
 /// The error with what the user knows: the process that has ended, or the file by its path in the target.
-fn explained(error: KernelError, pid: u32, object: &PlannedObject) -> SessionError {
+fn explained(error: KernelError, pid: Option<u32>, object: &PlannedObject) -> SessionError {
     let KernelError::Attach {
         path: _,
         probes,
@@ -228,17 +247,17 @@ fn explained(error: KernelError, pid: u32, object: &PlannedObject) -> SessionErr
     else {
         return error.into();
     };
-    if source.raw_os_error() == Some(libc::ESRCH) {
+    if let (Some(pid), Some(libc::ESRCH)) = (pid, source.raw_os_error()) {
         return TargetError::Ended { pid }.into();
     }
     let path = object.path.clone();
     KernelError::Attach { path, probes, source }.into()
 }
 
-fn groups(plan: &Plan) -> Vec<Group> {
+fn groups(plan: &Plan, from: usize) -> Vec<Group> {
     let mut groups = Vec::new();
-    let mut start = 0;
-    for functions in plan.functions.chunk_by(|one, other| one.object == other.object) {
+    let mut start = from;
+    for functions in plan.functions[from..].chunk_by(|one, other| one.object == other.object) {
         for part in functions.chunks(GROUP) {
             let range = start..start + part.len();
             groups.push(Group {
@@ -270,6 +289,7 @@ impl Probes {
                 function: function.id,
                 generation,
                 role,
+                stack: function.stack,
                 condition,
             };
             let entry = |role| Probe {

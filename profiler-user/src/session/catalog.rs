@@ -12,8 +12,9 @@ use profiler_common::cookie::FunctionId;
 
 use super::SessionError;
 use crate::object::ObjectFile;
+use crate::probe::pattern::Pattern;
 use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Returns};
-use crate::probe::planner::{MappedObject, Scope};
+use crate::probe::planner::{MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
 use crate::target::process::{FileId, MappedFile};
@@ -41,6 +42,9 @@ pub struct Catalog {
     known: HashMap<FileId, Known>,
     /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
     held: Vec<File>,
+    /// The ELF files seen: paths as targets know them, and as they were opened.
+    seen: Vec<PathBuf>,
+    attach_paths: Vec<PathBuf>,
     /// Functions that the counters have room for; none = any number, as nothing is loaded yet.
     room: Option<usize>,
 }
@@ -53,6 +57,8 @@ impl Catalog {
             facts,
             known: HashMap::new(),
             held: Vec::new(),
+            seen: Vec::new(),
+            attach_paths: Vec::new(),
             room: None,
         }
     }
@@ -65,6 +71,36 @@ impl Catalog {
     /// How many files are probed.
     pub fn file_count(&self) -> usize {
         self.held.len()
+    }
+
+    /// Whether no file was seen in which the pattern's functions could be.
+    pub fn lacks_object_of(&self, pattern: &Pattern) -> bool {
+        !self
+            .seen
+            .iter()
+            .any(|path| pattern.matches_object(&file_name(path), path))
+    }
+
+    /// The name of the first file seen: a program's, if there was one.
+    pub fn first_name(&self) -> String {
+        self.seen.first().map(|path| file_name(path)).unwrap_or_default()
+    }
+
+    /// Says that a pattern matches nothing, and what is most like it in the files seen.
+    pub fn nothing_matched(&self, pattern: &Pattern) -> PlanError {
+        let paths = self.attach_paths.iter().zip(&self.seen);
+        let open = |(attach_path, path): (&PathBuf, &PathBuf)| {
+            let name = file_name(path);
+            Some(MappedObject {
+                attach_path: attach_path.clone(),
+                path: path.clone(),
+                name: name.clone(),
+                is_main: false,
+                file: ObjectFile::open(attach_path, name).ok()?,
+            })
+        };
+        let objects: Vec<MappedObject> = paths.filter_map(open).collect();
+        self.scope.nothing_matched(pattern, &objects)
     }
 
     /// From now on the plan may have so many functions.
@@ -113,6 +149,10 @@ impl Catalog {
         let objects = self.open(new, plan)?;
         let evidence = ProcessFacts::of_objects(objects.iter().map(|(_, object)| &object.file));
         let added = self.learn(plan, evidence)?;
+        for (_, object) in &objects {
+            self.seen.push(object.path.clone());
+            self.attach_paths.push(object.attach_path.clone());
+        }
         let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;

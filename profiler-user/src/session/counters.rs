@@ -1,4 +1,4 @@
-//! What the kernel counted, merged over CPUs.
+//! What the kernel counted, merged over the rows of a group: CPUs, processes or threads.
 use std::collections::HashMap;
 
 use profiler_common::cookie::FunctionId;
@@ -25,43 +25,55 @@ struct Watched {
 
 impl Counters {
     /// By function: its calls. Looks after buckets that may overflow, too: to be called at each interval.
-    pub fn calls(&mut self, kernel: &Kernel) -> Vec<u64> {
-        let functions = kernel.layout.functions;
-        let mut calls = vec![0; functions as usize];
+    pub fn calls(&mut self, kernel: &Kernel, functions: usize) -> Vec<u64> {
+        let mut calls = vec![0; functions];
         for row in 0..kernel.rows_in_use() {
-            for function in (0..functions).map(FunctionId) {
+            for function in (0..functions as u32).map(FunctionId) {
                 let stats = kernel.stats.get(kernel.slot(row, function));
                 calls[function.0 as usize] += stats.timed + stats.untimed;
                 if stats.returns >= WATCH_FROM {
-                    let _: Histogram = self.histogram(kernel, function);
+                    let mut buckets = vec![0; kernel.layout.buckets() as usize];
+                    self.add_slot(kernel, kernel.slot(row, function), stats.returns, &mut buckets);
                 }
             }
         }
         calls
     }
 
-    /// A function's counters, without its histogram.
-    pub fn totals(kernel: &Kernel, function: FunctionId) -> FunctionTotals {
-        let mut totals = FunctionTotals::default();
-        for row in 0..kernel.rows_in_use() {
+    /// A function's counters by group, without their histograms. `of_rows`: the group of each row; rows beyond it are not
+    /// looked at, and none means that all rows are of one group.
+    pub fn totals(
+        kernel: &Kernel,
+        function: FunctionId,
+        of_rows: &[usize],
+        groups: usize,
+    ) -> Vec<FunctionTotals> {
+        let mut totals = vec![FunctionTotals::default(); groups];
+        for row in 0..rows(kernel, of_rows) {
             let stats = kernel.stats.get(kernel.slot(row, function));
             if stats.timed | stats.untimed | stats.returns | stats.abandoned != 0 {
-                totals.merge(&of_cpu(&stats));
+                totals[group_of(of_rows, row)].merge(&of_row(&stats));
             }
         }
         totals
     }
 
-    /// A function's histogram; empty where there is none.
-    pub fn histogram(&mut self, kernel: &Kernel, function: FunctionId) -> Histogram {
+    /// A function's histogram in one group; empty where there is none.
+    pub fn histogram(
+        &mut self,
+        kernel: &Kernel,
+        function: FunctionId,
+        of_rows: &[usize],
+        group: usize,
+    ) -> Histogram {
         let Some(resolution) = kernel.layout.resolution else {
             return Histogram::default();
         };
         let mut buckets = vec![0; kernel.layout.buckets() as usize];
-        for row in 0..kernel.rows_in_use() {
+        for row in 0..rows(kernel, of_rows) {
             let slot = kernel.slot(row, function);
             let returns = kernel.stats.get(slot).returns;
-            if returns > 0 {
+            if returns > 0 && group_of(of_rows, row) == group {
                 self.add_slot(kernel, slot, returns, &mut buckets);
             }
         }
@@ -90,6 +102,17 @@ impl Counters {
     }
 }
 
+fn rows(kernel: &Kernel, of_rows: &[usize]) -> u32 {
+    match of_rows.len() {
+        0 => kernel.rows_in_use(),
+        known => known as u32,
+    }
+}
+
+fn group_of(of_rows: &[usize], row: u32) -> usize {
+    of_rows.get(row as usize).copied().unwrap_or(0)
+}
+
 /// A counter of 32 bits: two lie in an element.
 fn half(kernel: &Kernel, index: usize) -> u32 {
     let pair = kernel.histograms.get(index / 2);
@@ -100,7 +123,7 @@ fn half(kernel: &Kernel, index: usize) -> u32 {
     }
 }
 
-fn of_cpu(stats: &FunctionStats) -> FunctionTotals {
+fn of_row(stats: &FunctionStats) -> FunctionTotals {
     FunctionTotals {
         calls: stats.timed + stats.untimed,
         returns: stats.returns,

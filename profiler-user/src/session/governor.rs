@@ -89,6 +89,7 @@ enum Level {
 /// Watches the cost.
 pub struct Governor {
     budget: Budget,
+    first: Level,
     levels: Vec<Level>,
     calls: Vec<u64>,
 }
@@ -99,9 +100,16 @@ impl Governor {
         let level = if records { Level::Events } else { Level::Counters };
         Self {
             budget,
+            first: level,
             levels: vec![level; functions],
             calls: vec![0; functions],
         }
+    }
+
+    /// The plan has so many functions now.
+    pub fn grow(&mut self, functions: usize) {
+        self.levels.resize(functions, self.first);
+        self.calls.resize(functions, 0);
     }
 
     /// Looks at the calls counted so far, `elapsed_ns` after the last look.
@@ -112,7 +120,7 @@ impl Governor {
         };
         let allowed = elapsed_ns * percent / 100.0;
         let mut spenders: Vec<Spender> = Vec::new();
-        for (index, now) in calls.iter().enumerate() {
+        for (index, now) in calls.iter().enumerate().take(self.calls.len()) {
             let new = now.saturating_sub(std::mem::replace(&mut self.calls[index], *now));
             if new > 0 && self.levels[index] != Level::Off {
                 spenders.push(self.spender(plan, model, index, new));
@@ -209,6 +217,7 @@ mod tests {
                 price: Price::Emulated,
             },
             returns: Returns::ReturnProbe(ReturnProbeReason::Leaf),
+            stack: profiler_common::cookie::CallStack::Thread,
             focus: false,
             named: *named,
         };

@@ -1,22 +1,26 @@
 //! The loop of a session: signals, timers, the target's end, and word from the reader.
 use std::io::{self, IsTerminal as _};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::display::{Company, Display};
+use super::follow::End as ProcessEnd;
 use super::reader::{Notice, Reader};
 use super::state::State;
 use super::summary_json::SummaryFile;
+use super::watch::Watch;
 use super::{Outcome, SessionError};
-use crate::cli::config::{DisplayConfig, OnLoss};
+use crate::cli::config::{DisplayConfig, OnLoss, SessionConfig};
 use crate::record::escape::escaped;
 use crate::target::command::{self, RunningCommand};
 use crate::target::process;
+
+/// How often all processes are looked at, in case the kernel's messages missed one.
+const RESCAN_EVERY: Duration = Duration::from_secs(10);
 
 /// What a session is about.
 pub(super) enum Target {
@@ -34,7 +38,9 @@ pub(super) struct Session {
     pub(super) notices: UnboundedReceiver<Notice>,
     pub(super) reader: Reader,
     /// The processes, and what tells of their ends.
-    pub(super) ends: Vec<(u32, OwnedFd)>,
+    pub(super) ends: Vec<ProcessEnd>,
+    /// Listens to what happens to the processes of the host.
+    pub(super) watch: Option<Watch>,
     pub(super) settings: Settings,
     pub(super) summary_file: Option<SummaryFile>,
 }
@@ -44,6 +50,19 @@ pub(super) struct Settings {
     pub(super) display: DisplayConfig,
     pub(super) duration: Option<Duration>,
     pub(super) on_loss: OnLoss,
+    /// Processes that start later can be targets.
+    pub(super) patient: bool,
+}
+
+impl Settings {
+    pub(super) fn new(config: &SessionConfig, patient: bool) -> Self {
+        Self {
+            display: config.display,
+            duration: config.limits.duration,
+            on_loss: config.limits.on_loss,
+            patient,
+        }
+    }
 }
 
 impl Session {
@@ -55,6 +74,7 @@ impl Session {
             mut notices,
             reader,
             ends,
+            watch,
             settings,
             summary_file,
         } = self;
@@ -70,11 +90,18 @@ impl Session {
         })?;
         let ended = runtime.block_on(async {
             let mut events = EventLoop::new(&settings, state.observe_period(), ends, &target)?;
+            // What happened between the first look and the first message.
+            let late = state.rescan()?;
+            events.watch_ends(late)?;
             // Only now: who waits for this line may send a signal at once.
             announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
         });
+        while let Ok(notice) = notices.try_recv() {
+            state.too_late(&notice);
+        }
         drop(runtime);
+        drop(watch);
         let concluded = state.conclude(reader, display, summary_file);
         // A command goes on to its own end, whatever became of the profile.
         let command = match target {
@@ -109,8 +136,12 @@ struct EventLoop {
     hangup: Signal,
     refresh: Interval,
     observe: Interval,
+    rescan: Interval,
     deadline: Option<tokio::time::Instant>,
-    ends: Vec<(u32, AsyncFd<OwnedFd>)>,
+    /// Each waits for the end of a process, and tells its id.
+    ends: JoinSet<u32>,
+    /// Processes that start later can be targets: the session goes on without any.
+    patient: bool,
     /// The command, if one was started.
     command: Option<u32>,
 }
@@ -119,7 +150,7 @@ impl EventLoop {
     fn new(
         settings: &Settings,
         observe_every: Duration,
-        ends: Vec<(u32, OwnedFd)>,
+        ends: Vec<ProcessEnd>,
         target: &Target,
     ) -> Result<Self, SessionError> {
         let handler = |kind| {
@@ -133,24 +164,40 @@ impl EventLoop {
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             interval
         };
-        Ok(Self {
+        let mut events = Self {
             interrupt: handler(SignalKind::interrupt())?,
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
             observe: every(observe_every),
+            rescan: every(RESCAN_EVERY),
             deadline: settings
                 .duration
                 .map(|duration| tokio::time::Instant::now() + duration),
-            ends: ends
-                .into_iter()
-                .map(|(pid, fd)| Ok((pid, watched(fd)?)))
-                .collect::<Result<_, SessionError>>()?,
+            ends: JoinSet::new(),
+            patient: settings.patient,
             command: match target {
                 Target::Command(command) => Some(command.pid()),
                 Target::Processes => None,
             },
-        })
+        };
+        events.watch_ends(ends)?;
+        Ok(events)
+    }
+
+    fn watch_ends(&mut self, ends: Vec<ProcessEnd>) -> Result<(), SessionError> {
+        for (pid, notice) in ends {
+            let notice = process::watch_end(notice).map_err(|source| SessionError::System {
+                what: "watch for a target's end",
+                source,
+            })?;
+            self.ends.spawn(async move {
+                // An error tells no less that there is nothing more to wait for.
+                drop(notice.readable().await);
+                pid
+            });
+        }
+        Ok(())
     }
 
     async fn run(
@@ -174,23 +221,20 @@ impl EventLoop {
                 }
                 _ = self.hangup.recv() => return Ok(End::Signal),
                 () = until(self.deadline) => return Ok(End::TimeOver),
-                index = first_end(&self.ends) => {
-                    let (ended, _) = self.ends.swap_remove(index);
-                    state.forget(ended);
-                    // A command's end is the session's; followed children may live on.
-                    if self.ends.is_empty() || self.command.is_some_and(|pid| !process::is_alive(pid)) {
+                Some(ended) = self.ends.join_next() => {
+                    if self.ended(state, ended.ok()) {
                         return Ok(End::TargetEnded);
                     }
                 }
-                Some(notice) = notices.recv() => match notice {
-                    Notice::Failed => return Ok(End::RecorderFailed),
-                    Notice::Exec { pid } => state.note_exec(pid),
-                    Notice::Forked { child } => {
-                        if let Some(end) = state.follow(child) {
-                            self.ends.push((child, watched(end)?));
-                        }
+                Some(notice) = notices.recv() => {
+                    if let Some(end) = self.noticed(state, notice)? {
+                        return Ok(end);
                     }
-                },
+                }
+                _ = self.rescan.tick(), if self.patient => {
+                    let joined = state.rescan()?;
+                    self.watch_ends(joined)?;
+                }
                 _ = self.observe.tick() => state.observe()?,
                 _ = self.refresh.tick(), if display.is_live() => {
                     let summary = state.summary(display.view());
@@ -198,6 +242,30 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// A process has ended. `true`: so has the target. A command's end is the session's; followed children may live on.
+    fn ended(&mut self, state: &mut State, pid: Option<u32>) -> bool {
+        if let Some(pid) = pid {
+            state.leave(pid);
+        }
+        let alone = self.ends.is_empty() && !self.patient;
+        alone || self.command.is_some_and(|pid| !process::is_alive(pid))
+    }
+
+    fn noticed(&mut self, state: &mut State, notice: Notice) -> Result<Option<End>, SessionError> {
+        let joined = match notice {
+            Notice::Failed => return Ok(Some(End::RecorderFailed)),
+            Notice::Exec { pid } => {
+                let joined = state.executed(pid)?;
+                state.examined();
+                joined
+            }
+            Notice::Forked { parent, child } => state.forked(parent, child)?,
+            Notice::Life(event) => state.life(&event)?,
+        };
+        self.watch_ends(joined)?;
+        Ok(None)
     }
 
     /// A command is told, where its terminal has not told it already, and the session waits for its end. A second signal
@@ -213,29 +281,11 @@ impl EventLoop {
     }
 }
 
-fn watched(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, SessionError> {
-    process::watch_end(fd).map_err(|source| SessionError::System {
-        what: "watch for the target's end",
-        source,
-    })
-}
-
 async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// The index of a descriptor that tells of an end.
-async fn first_end(ends: &[(u32, AsyncFd<OwnedFd>)]) -> usize {
-    std::future::poll_fn(|context| {
-        let ready = ends
-            .iter()
-            .position(|(_, end)| end.poll_read_ready(context).is_ready());
-        ready.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-    })
-    .await
 }
 
 /// Says that the probes are in place.

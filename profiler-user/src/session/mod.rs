@@ -12,16 +12,26 @@ pub mod reader;
 pub mod setup;
 pub mod summary_json;
 
+mod ahead;
+mod catalog;
+mod census;
 mod display;
+mod follow;
+mod groups;
 mod live;
+mod names;
+mod roster;
 mod start;
 mod state;
+mod summary;
 mod targets;
+mod watch;
 
 use std::process::ExitStatus;
 use std::time::Instant;
 
 use crate::cli::config::{Action, AttachConfig, RunConfig, SessionConfig};
+use crate::kernel::capability;
 use crate::target::command::HeldCommand;
 use crate::target::process::Process;
 use crate::ui::{View, plan_table};
@@ -34,12 +44,12 @@ use targets::Targets;
 
 /// Profiles running processes until they end, the time is over, or a signal comes.
 pub fn attach(config: &AttachConfig) -> Result<Outcome, SessionError> {
-    let targets = Targets::find(&config.selector)?;
     let started = Instant::now();
+    let targets = Targets::find(&config.selector, config.wait)?;
     if config.session.action == Action::DryRun {
-        return dry_run(&targets.processes, &config.session);
+        return dry_run(&targets, &config.session);
     }
-    let session = start::start(&targets, &config.session, started)?;
+    let session = start::start(targets, &config.session, started)?;
     session.run(Target::Processes)
 }
 
@@ -51,10 +61,11 @@ pub fn run(config: &RunConfig) -> Result<Outcome, SessionError> {
     let prepared = Process::open(held.pid())
         .map_err(SessionError::from)
         .and_then(|process| {
+            let targets = Targets::of_command(process, config.children);
             if config.session.action == Action::DryRun {
-                return dry_run(std::slice::from_ref(&process), &config.session).map(Prepared::Planned);
+                return dry_run(&targets, &config.session).map(Prepared::Planned);
             }
-            start::start(&Targets::of(vec![process]), &config.session, started)
+            start::start(targets, &config.session, started)
                 .map(|session| Prepared::Attached(Box::new(session)))
         });
     match prepared {
@@ -75,8 +86,10 @@ enum Prepared {
     Attached(Box<live::Session>),
 }
 
-fn dry_run(processes: &[Process], config: &SessionConfig) -> Result<Outcome, SessionError> {
-    let setup = setup::plan(processes, config)?;
+fn dry_run(targets: &Targets, config: &SessionConfig) -> Result<Outcome, SessionError> {
+    let mode = capability::choose_mode(config.probing.attach_mode)?;
+    let reach = targets.reach(mode, config.probing.isolate);
+    let setup = setup::plan(&targets.processes, config, reach)?;
     let view = View {
         style: display::stdout_style(config),
         ..View::default()

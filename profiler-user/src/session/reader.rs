@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
 use crate::event::{Event, Stream};
+use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::ring::{self, Ring, Waker};
 use crate::recorder::{EventPipeline, PipelineCounts, RecorderError};
 
@@ -25,6 +26,8 @@ const TURN: usize = 65_536;
 pub enum Notice {
     /// A process of the target made another.
     Forked {
+        /// The process.
+        parent: u32,
         /// The new process.
         child: u32,
     },
@@ -33,6 +36,8 @@ pub enum Notice {
         /// The process.
         pid: u32,
     },
+    /// Something happened to a process of the host.
+    Life(LifeEvent),
     /// The records cannot be written any more; [`ReaderResult`] says why. The reader goes on without them.
     Failed,
 }
@@ -247,7 +252,10 @@ fn give_up(
 
 fn notice(message: &[u8]) -> Option<Notice> {
     match Event::decode(Stream::Processes, message).ok()? {
-        Event::Fork(event) => Some(Notice::Forked { child: event.child }),
+        Event::Fork(event) => Some(Notice::Forked {
+            parent: event.pid,
+            child: event.child,
+        }),
         Event::Exec(event) => Some(Notice::Exec { pid: event.pid }),
         Event::Call(_) | Event::Return(_) | Event::ThreadSeen(_) | Event::ThreadExit(_) => None,
     }

@@ -1,47 +1,44 @@
 //! From what the user named to a plan, and what must be said about it before anything is attached.
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::config::{ProbingConfig, SelectionConfig, SessionConfig};
+use crate::kernel::Reach;
 use crate::kernel::capability::{self, Capabilities};
-use crate::object::ObjectFile;
 use crate::probe::plan::{Plan, Returns, ReturnsChoice};
-use crate::probe::planner::{self, MappedObject};
+use crate::probe::planner::PlanError;
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
 use crate::target::process::{FileId, MappedFile, Process};
 use crate::ui::plan_text;
 
 use super::SessionError;
+use super::ahead;
+use super::catalog::Catalog;
 
 /// What will be probed, and in which processes each file of the plan is mapped.
 pub struct Setup {
     /// The plan.
     pub plan: Plan,
-    /// By object of the plan: the processes that map it.
-    pub mapped_by: Vec<Vec<u32>>,
+    /// The files behind it.
+    pub catalog: Catalog,
+    /// By process: the objects of the plan that it maps, or may map later.
+    pub mapped_by: BTreeMap<u32, BTreeSet<usize>>,
     /// What the user must know before.
     pub warnings: Vec<String>,
-    /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
-    files: Vec<File>,
+    /// What was asked for and is not there yet.
+    pub awaited: Vec<String>,
 }
 
 impl Setup {
-    /// How many files are probed.
-    pub fn file_count(&self) -> usize {
-        self.files.len()
-    }
-
-    /// Whether there is anything to attach to.
+    /// Whether there is anything to attach to, or to wait for.
     pub fn check(&self) -> Result<(), SessionError> {
         match self.plan.left_out.first() {
-            Some(first) if self.plan.functions.is_empty() => Err(SessionError::AllLeftOut {
-                function: first.name.clone(),
-                reason: plan_text::left_out_reason(first.reason),
-            }),
+            Some(first) if self.plan.functions.is_empty() && self.awaited.is_empty() => {
+                Err(SessionError::AllLeftOut {
+                    function: first.name.clone(),
+                    reason: plan_text::left_out_reason(first.reason),
+                })
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -51,6 +48,12 @@ impl Setup {
         for warning in &self.warnings {
             log::warn!("{warning}");
         }
+        if !self.awaited.is_empty() {
+            log::warn!(
+                "not mapped yet, and probed as soon as it is: {}",
+                self.awaited.join(", ")
+            );
+        }
     }
 }
 
@@ -59,39 +62,45 @@ pub fn check_permissions() -> Result<(), SessionError> {
     Ok(Capabilities::current()?.check()?)
 }
 
-/// Makes the plan for some processes.
-pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, SessionError> {
+/// What is known of the targets before any of them is looked at.
+pub fn first_facts(reach: Reach) -> ProcessFacts {
+    let known = ProcessFacts {
+        return_probe_defect: capability::has_return_probe_defect(),
+        ..ProcessFacts::default()
+    };
+    match reach {
+        Reach::Process | Reach::Targets { keep_on_exec: false } => known,
+        // Nobody looks at each program before it hits a probe.
+        Reach::Targets { keep_on_exec: true } | Reach::Everyone => known.with_all_evidences(),
+    }
+}
+
+/// Makes the plan for some processes: none where the first is waited for.
+pub fn plan(processes: &[Process], config: &SessionConfig, reach: Reach) -> Result<Setup, SessionError> {
     check_permissions()?;
     let request = request(&config.selection, config.probing)?;
     let mut warnings = Vec::new();
-    let mut seccomp = false;
+    let mut facts = first_facts(reach);
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
     for process in processes {
         let circumstances = process.circumstances()?;
-        seccomp |= circumstances.seccomp;
-        if let Some(tracer) = circumstances
-            .tracer
-            .filter(|tracer| *tracer != std::process::id())
-        {
-            warnings.push(format!(
-                "process {} is being debugged (TracerPid {tracer}): its breakpoints and ours share bytes, results may differ",
-                process.pid
-            ));
-        }
-        for file in process.mapped_files()? {
+        facts.seccomp |= circumstances.seccomp && reach != Reach::Everyone;
+        warnings.extend(process.debugged(&circumstances));
+        let mapped = process.mapped_files()?;
+        for file in mapped.into_iter().chain(ahead::files(process, &request)) {
             let is_main = file.is_main;
             let (known, pids) = files.entry(file.id).or_insert_with(|| (file, Vec::new()));
             known.is_main |= is_main;
             pids.push(process.pid);
         }
     }
-    let (objects, mut mapped_by) = open_objects(files)?;
-    let facts = ProcessFacts {
-        seccomp,
-        return_probe_defect: capability::has_return_probe_defect(),
-        ..ProcessFacts::default()
-    };
-    let mut plan = planner::plan(&objects, &request, facts)?;
+    let mut catalog = Catalog::new(request, facts);
+    let mut plan = Plan::default();
+    let by_file: Vec<(FileId, Vec<u32>)> = files
+        .values()
+        .map(|(file, pids)| (file.id, pids.clone()))
+        .collect();
+    catalog.add(&mut plan, files.into_values().map(|(file, _)| file).collect())?;
     if config.probing.returns == ReturnsChoice::ReturnProbe {
         warnings.push(
             "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
@@ -99,37 +108,48 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
                 .to_owned(),
         );
     }
+    let follows_programs = matches!(reach, Reach::Targets { keep_on_exec: true });
+    let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
     check_focus(&plan)?;
-    let order: Vec<Vec<u32>> = plan
-        .objects
-        .iter()
-        .map(|object| mapped_by.remove(&object.attach_path).unwrap_or_default())
-        .collect();
-    let files = hold_files(&mut plan)?;
+    let mut mapped_by: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+    for (file, pids) in by_file {
+        for (object, pid) in catalog
+            .object(file)
+            .into_iter()
+            .flat_map(|it| pids.iter().map(move |pid| (it, pid)))
+        {
+            mapped_by.entry(*pid).or_default().insert(object);
+        }
+    }
     Ok(Setup {
         plan,
-        mapped_by: order,
+        catalog,
+        mapped_by,
         warnings,
-        files,
+        awaited,
     })
 }
 
-/// Opens the plan's files, and gives the kernel the descriptors instead of paths.
-fn hold_files(plan: &mut Plan) -> Result<Vec<File>, SessionError> {
-    let mut files = Vec::with_capacity(plan.objects.len());
-    for object in &mut plan.objects {
-        let open = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH)
-            .open(&object.attach_path);
-        let file = open.map_err(|source| SessionError::System {
-            what: "open a file that the target maps",
-            source,
-        })?;
-        object.attach_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        files.push(file);
+/// What may come later: functions of objects that are named and not mapped yet; all, where no process is there
+/// yet or other programs will be executed. What
+/// can never come is an error.
+fn awaited(catalog: &Catalog, plan: &Plan, later: bool) -> Result<Vec<String>, SessionError> {
+    let scope = catalog.scope();
+    let objects = scope.unmatched_objects().map(ToString::to_string);
+    let mut awaited: Vec<String> = objects.collect();
+    let objects_wait = !awaited.is_empty();
+    for pattern in scope.unmatched() {
+        let may_come = later || objects_wait || (pattern.names_object() && catalog.lacks_object_of(pattern));
+        if !may_come {
+            return Err(catalog.nothing_matched(pattern).into());
+        }
+        awaited.push(pattern.to_string());
     }
-    Ok(files)
+    if awaited.is_empty() && !later && plan.functions.is_empty() && plan.left_out.is_empty() {
+        let object = catalog.first_name();
+        return Err(PlanError::NoFunctions { object }.into());
+    }
+    Ok(awaited)
 }
 
 fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Request, SessionError> {
@@ -156,46 +176,6 @@ fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Reques
         returns: probing.returns,
         site: probing.site,
     })
-}
-
-type MappedBy = BTreeMap<PathBuf, Vec<u32>>;
-
-/// Reads the files. One that is no ELF file (a JIT's, a font) has no functions; the program itself must be one.
-fn open_objects(
-    files: BTreeMap<FileId, (MappedFile, Vec<u32>)>,
-) -> Result<(Vec<MappedObject>, MappedBy), SessionError> {
-    let mut objects = Vec::new();
-    let mut mapped_by = MappedBy::new();
-    for (file, pids) in files.into_values() {
-        let MappedFile {
-            id: _,
-            attach_path,
-            path,
-            is_main,
-        } = file;
-        let name = path
-            .file_name()
-            .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
-            .into_owned();
-        let file = match ObjectFile::open(&attach_path, name.clone()) {
-            Ok(file) => file,
-            Err(error) if is_main => return Err(error.into()),
-            Err(error) => {
-                log::debug!("left out `{}`: {error}", path.display());
-                continue;
-            }
-        };
-        mapped_by.insert(attach_path.clone(), pids);
-        objects.push(MappedObject {
-            attach_path,
-            path,
-            name,
-            is_main,
-            file,
-        });
-    }
-    objects.sort_by_key(|object| !object.is_main);
-    Ok((objects, mapped_by))
 }
 
 fn check_focus(plan: &Plan) -> Result<(), SessionError> {

@@ -1,34 +1,39 @@
 //! The beginning of a session: outputs, plan, kernel side, links, reader.
 use std::io;
-use std::thread::JoinHandle;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use profiler_common::stats::function_flags;
+use profiler_common::cookie::CallStack;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::SessionError;
-use super::attachment::Attachments;
-use super::counters::Counters;
-use super::governor::{CostModel, Governor};
+use super::census::Census;
+use super::follow::End;
+use super::governor::CostModel;
+use super::groups::Groups;
 use super::live::{Session, Settings};
+use super::names::names_channel;
 use super::reader::Reader;
+use super::roster::Origin;
 use super::setup::{self, Setup};
-use super::state::{Forks, State};
+use super::state::State;
 use super::summary_json::SummaryFile;
 use super::targets::Targets;
+use super::watch::Watch;
 use crate::cli::config::SessionConfig;
 use crate::event::FunctionNames;
-use crate::kernel::Reach;
 use crate::kernel::calibrate::{self, ProbeCost};
-use crate::kernel::error::KernelError;
 use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
-use crate::kernel::{AttachMode, capability};
+use crate::kernel::{AttachMode, Reach, capability};
 use crate::recorder::{EventPipeline, Recorder};
-use crate::resolve::Threads;
+use crate::resolve::{self, Processes, Threads};
+use crate::target::process::Process;
 
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
+/// Room for functions of programs and libraries that appear later, at least, where `--max-map-memory` has it.
+const LEAST_SPARE: u32 = 2048;
 
 /// What is written to.
 struct Outputs {
@@ -38,68 +43,113 @@ struct Outputs {
 
 /// Plans, loads and attaches. Outputs are opened first: one that cannot be written costs the target nothing.
 pub(super) fn start(
-    targets: &Targets,
+    mut targets: Targets,
     config: &SessionConfig,
     started: Instant,
 ) -> Result<Session, SessionError> {
-    let Targets { processes, title } = targets;
     setup::check_permissions()?;
     let outputs = open_outputs(config)?;
-    let measuring = measure_probes(config.probing.attach_mode);
-    let setup = setup::plan(processes, config)?;
-    setup.check()?;
-    let (mode, cost) = measured(measuring)?;
-    let mut kernel = load(&setup, config, mode)?;
-    let rings = (kernel.take_events()?, kernel.take_process_events()?);
-    let notices = processes
-        .iter()
-        .map(|process| Ok((process.pid, process.end_notice()?)));
-    let ends = notices.collect::<Result<_, SessionError>>()?;
-    warn_of(&setup, mode);
-    let attaching = Instant::now();
-    let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
-    let attach_time = attaching.elapsed();
-    let names = FunctionNames::from(&setup.plan);
-    let start_pipeline = |recorder| EventPipeline::new(names, recorder, Threads::of_this_machine());
-    let pipeline = outputs.recorder.map(start_pipeline).transpose()?;
-    let governor = Governor::new(
-        config.limits.max_overhead,
-        setup.plan.functions.len(),
-        pipeline.is_some(),
-    );
+    // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
+    let watch = Watch::start(sender.clone())?;
+    let (mode, mut setup, cost) = plan(&targets, config)?;
+    setup.check()?;
+    let reach = targets.reach(mode, config.probing.isolate);
+    let mut kernel = load(&setup, config, mode, reach)?;
+    setup.catalog.limit(kernel.layout.functions as usize);
+    let rings = (kernel.take_events()?, kernel.take_process_events()?);
+    let ends = ends(&targets.processes)?;
+    warn_of(&setup, mode);
+    let (recorded_names, more_names) = names_channel();
+    let pipeline = outputs
+        .recorder
+        .map(|recorder| pipeline(&setup, config, recorder, more_names))
+        .transpose()?;
+    let recorded_names = pipeline.is_some().then_some(recorded_names);
     let reader = Reader::start(rings, pipeline, sender)?;
-    let announcement = announcement(title, &setup, mode, started);
-    let state = State {
-        kernel,
-        attachments,
-        setup,
-        counters: Counters::default(),
-        governor,
-        model: CostModel::new(cost),
-        notes: Vec::new(),
-        title: title.clone(),
-        startup: started.elapsed(),
-        attach_time,
-        attached: Instant::now(),
-        ended_after: None,
-        observed: Instant::now(),
-        forks: Forks::default(),
-    };
-    let settings = Settings {
-        display: config.display,
-        duration: config.limits.duration,
-        on_loss: config.limits.on_loss,
-    };
+    let patient = !targets.selector.is_closed();
+    let processes = std::mem::take(&mut targets.processes);
+    let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
+    state.recorded_names = recorded_names;
+    attach(&mut state, &processes)?;
+    state.startup = started.elapsed();
+    let announcement = announcement(&state, mode);
     Ok(Session {
         announcement,
         state,
         notices,
         reader,
         ends,
-        settings,
+        watch,
+        settings: Settings::new(config, patient),
         summary_file: outputs.summary,
     })
+}
+
+fn pipeline(
+    setup: &Setup,
+    config: &SessionConfig,
+    recorder: Box<dyn Recorder>,
+    more_names: Receiver<FunctionNames>,
+) -> Result<EventPipeline, SessionError> {
+    let names = resolve::function_names(&setup.plan, 0);
+    let mut pipeline = EventPipeline::with_processes(
+        names,
+        recorder,
+        Threads::of_this_machine(),
+        Processes::of_this_machine(&config.columns),
+    )?;
+    pipeline.expect_names(more_names);
+    Ok(pipeline)
+}
+
+/// Chooses the mode and measures the machine while the targets' files are read.
+fn plan(targets: &Targets, config: &SessionConfig) -> Result<(AttachMode, Setup, ProbeCost), SessionError> {
+    let mode = capability::choose_mode(config.probing.attach_mode)?;
+    let reach = targets.reach(mode, config.probing.isolate);
+    let measuring = std::thread::spawn(move || calibrate::measure(mode));
+    let setup = setup::plan(&targets.processes, config, reach)?;
+    let cost = measuring.join().map_err(|_panic| SessionError::System {
+        what: "measure the cost of a probe",
+        source: io::Error::other("the measuring thread failed"),
+    })??;
+    Ok((mode, setup, cost))
+}
+
+/// Attaches what the plan has in the processes of now.
+fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> {
+    let attaching = Instant::now();
+    state.announce_functions(0);
+    state.attachments.grow(&state.setup.plan);
+    let mapped_by = std::mem::take(&mut state.setup.mapped_by);
+    for process in processes {
+        state.roster.insert(process.pid, Origin::Matched);
+        state.groups.meet(process.pid, None, &mut state.tracker);
+        state.kernel.add_target(process.pid, true)?;
+        let objects = mapped_by.get(&process.pid).cloned().unwrap_or_default();
+        let reached = (state.kernel.reach == Reach::Process).then_some(process.pid);
+        for object in &objects {
+            state
+                .attachments
+                .attach_object(&state.kernel, &state.setup.plan, *object, reached)?;
+        }
+        if let Some(member) = state.roster.get_mut(process.pid) {
+            member.objects = objects;
+        }
+    }
+    state.attachments.check()?;
+    (state.attached, state.observed) = (Instant::now(), Instant::now());
+    state.attach_time = attaching.elapsed();
+    let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+    state.census = Some(Census::begin(&state.setup.plan, state.kernel.reach, &pids));
+    Ok(())
+}
+
+fn ends(processes: &[Process]) -> Result<Vec<End>, SessionError> {
+    let notices = processes
+        .iter()
+        .map(|process| Ok((process.pid, process.end_notice()?)));
+    notices.collect()
 }
 
 fn open_outputs(config: &SessionConfig) -> Result<Outputs, SessionError> {
@@ -112,47 +162,34 @@ fn open_outputs(config: &SessionConfig) -> Result<Outputs, SessionError> {
     })
 }
 
-type Measured = Result<(AttachMode, ProbeCost), KernelError>;
-
-/// Chooses the mode and measures the machine, while the target's files are read.
-fn measure_probes(wanted: Option<AttachMode>) -> JoinHandle<Measured> {
-    std::thread::spawn(move || {
-        let mode = capability::choose_mode(wanted)?;
-        calibrate::measure(mode).map(|cost| (mode, cost))
-    })
-}
-
-fn measured(measuring: JoinHandle<Measured>) -> Result<(AttachMode, ProbeCost), SessionError> {
-    let joined = measuring.join().map_err(|_panic| SessionError::System {
-        what: "measure the cost of a probe",
-        source: io::Error::other("the measuring thread failed"),
-    });
-    Ok(joined??)
-}
-
-fn load(setup: &Setup, config: &SessionConfig, mode: AttachMode) -> Result<Kernel, SessionError> {
-    let plan = &setup.plan;
+fn load(
+    setup: &Setup,
+    config: &SessionConfig,
+    mode: AttachMode,
+    reach: Reach,
+) -> Result<Kernel, SessionError> {
+    let functions = setup.plan.functions.len() as u32;
+    let goroutines = setup
+        .plan
+        .functions
+        .iter()
+        .any(|function| function.stack == CallStack::Goroutine);
+    let may_come = reach != Reach::Process || setup.plan.functions.is_empty();
     let demand = Demand {
-        functions: plan.functions.len() as u32,
-        spare: 0,
+        functions,
+        spare: functions.max(LEAST_SPARE),
         cpus: possible_cpus(),
-        grouping: profiler_common::config::Grouping::None,
+        grouping: Groups::grouping(&config.group_by),
     };
     let layout = CounterLayout::fit(demand, config.limits.map_bytes)?;
-    let records = config.recording.is_some();
-    let kernel = Kernel::load(&KernelSettings {
+    Ok(Kernel::load(&KernelSettings {
         mode,
         layout,
-        reach: Reach::Process,
+        reach,
         focus: !config.selection.focus.is_empty(),
-        ring_bytes: records.then_some(config.limits.ring_bytes),
-    })?;
-    for function in &plan.functions {
-        let events = if records { function_flags::EVENTS } else { 0 };
-        let focus = if function.focus { function_flags::FOCUS } else { 0 };
-        kernel.functions.set(function.id.0 as usize, events | focus);
-    }
-    Ok(kernel)
+        goroutines: goroutines || may_come,
+        ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
+    })?)
 }
 
 fn warn_of(setup: &Setup, mode: AttachMode) {
@@ -165,17 +202,19 @@ fn warn_of(setup: &Setup, mode: AttachMode) {
     }
 }
 
-fn announcement(title: &str, setup: &Setup, mode: AttachMode, started: Instant) -> String {
+fn announcement(state: &State, mode: AttachMode) -> String {
+    let files = state.setup.catalog.file_count();
     format!(
-        "attached {} in {} of {title} ({mode}) in {:.0?}",
-        match setup.plan.functions.len() {
+        "attached {} in {} of {} ({mode}) in {:.0?}",
+        match state.setup.plan.functions.len() {
             1 => "1 function".to_owned(),
             functions => format!("{functions} functions"),
         },
-        match setup.file_count() {
+        match files {
             1 => "1 file".to_owned(),
             files => format!("{files} files"),
         },
-        started.elapsed(),
+        state.title,
+        state.startup,
     )
 }

@@ -4,11 +4,12 @@ use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use profiler_common::cookie::FunctionId;
 use profiler_common::loss::LossReason;
 use serde_json::{Value, json};
 
 use super::SessionError;
+use super::groups::Groups;
+use super::summary::Counted;
 use crate::aggregate::FunctionTotals;
 use crate::aggregate::histogram::Histogram;
 use crate::kernel::AttachMode;
@@ -42,10 +43,12 @@ pub struct SummaryData<'a> {
     pub mode: AttachMode,
     /// The plan.
     pub plan: &'a Plan,
-    /// By function: its counters.
-    pub totals: &'a [FunctionTotals],
-    /// Reads a function's histogram.
-    pub histogram: &'a mut dyn FnMut(FunctionId) -> Histogram,
+    /// What tells counters apart.
+    pub(super) groups: &'a Groups,
+    /// By function and group: its counters.
+    pub(super) counted: &'a [Counted],
+    /// Reads a histogram.
+    pub(super) histogram: &'a mut dyn FnMut(&Counted) -> Histogram,
     /// What was lost, by reason.
     pub losses: &'a [(LossReason, u64)],
     /// What was recorded.
@@ -82,21 +85,29 @@ fn document(data: &mut SummaryData<'_>) -> Value {
         times,
         mode,
         plan,
-        totals,
+        groups,
+        counted,
         histogram,
         losses,
         recorded,
         reader_cpu,
         notes,
     } = data;
-    let with_histogram = |(planned, totals): (&PlannedFunction, &FunctionTotals)| {
-        let mut totals = totals.clone();
+    // Where groups are told apart, functions that a group did not call are no news.
+    let shown = |it: &&Counted| groups.attributes().is_empty() || it.totals.calls > 0;
+    let with_histogram = |it: &Counted| {
+        let mut totals = it.totals.clone();
         if totals.returns > 0 {
-            totals.histogram = histogram(planned.id);
+            totals.histogram = histogram(it);
         }
-        function(plan, planned, &totals)
+        let mut value = function(plan, &plan.functions[it.function.0 as usize], &totals);
+        let group = groups.attributes().iter().zip(groups.values(it.group));
+        for (attribute, text) in group {
+            value[attribute.name()] = json!(text);
+        }
+        value
     };
-    let functions: Vec<Value> = plan.functions.iter().zip(*totals).map(with_histogram).collect();
+    let functions: Vec<Value> = counted.iter().filter(shown).map(with_histogram).collect();
     let loss: serde_json::Map<String, Value> = losses
         .iter()
         .map(|(reason, count)| (reason.key().to_owned(), json!(count)))

@@ -1,5 +1,6 @@
 //! From a selector to the processes of now, and what they are called.
 use super::SessionError;
+use crate::kernel::{AttachMode, Reach};
 use crate::target::TargetError;
 use crate::target::identity::Directory;
 use crate::target::process::Process;
@@ -10,44 +11,107 @@ const SHOWN: usize = 5;
 
 /// What is profiled.
 pub(super) struct Targets {
-    /// The processes.
+    /// What was looked for.
+    pub(super) selector: Selector,
+    /// The processes of now.
     pub(super) processes: Vec<Process>,
     /// What they are called: `process 12 (nginx)`, `container web-1 (2 processes: 12 nginx, 13 nginx)`.
     pub(super) title: String,
+    /// A command that was started for it.
+    pub(super) is_command: bool,
+    /// Who they are, as far as it was found out.
+    pub(super) directory: Directory,
 }
 
 impl Targets {
-    /// The processes that are meant now. Those that are named by their ids must be there.
-    pub(super) fn find(selector: &Selector) -> Result<Self, SessionError> {
+    /// The processes that are meant now. Those that are named by their ids must be there; `wait`: there may be none yet.
+    pub(super) fn find(selector: &Selector, wait: bool) -> Result<Self, SessionError> {
+        let mut directory = Directory::new();
         if selector.is_fixed() {
             let named = selector.pids.iter().map(|pid| Process::open(*pid));
-            return Ok(Self::of(named.collect::<Result<_, _>>()?));
+            let processes: Vec<Process> = named.collect::<Result<_, _>>()?;
+            return Ok(Self {
+                selector: selector.clone(),
+                title: title(&processes),
+                processes,
+                is_command: false,
+                directory,
+            });
         }
-        let found = selector.resolve(&mut Directory::new())?;
+        let found = match selector.resolve(&mut directory) {
+            Err(TargetError::NothingMatches { .. }) if wait => Vec::new(),
+            found => found?,
+        };
         let open = found
             .into_iter()
             .filter_map(|identity| Process::open(identity.pid).ok());
         // What ends between one look and the next is no failure where others are left.
         let processes: Vec<Process> = open.filter(|process| process.mapped_files().is_ok()).collect();
-        if processes.is_empty() {
+        if processes.is_empty() && !wait {
             return Err(TargetError::NothingMatches {
                 selector: selector.to_string(),
                 list: selector.list(),
             }
             .into());
         }
-        let title = format!(
-            "{selector} ({})",
-            described(&processes, |pid, comm| format!("{pid} {comm}"))
-        );
-        Ok(Self { processes, title })
+        let title = match processes.len() {
+            0 => format!("{selector} (no process yet)"),
+            _ => format!(
+                "{selector} ({})",
+                described(&processes, |pid, comm| format!("{pid} {comm}"))
+            ),
+        };
+        Ok(Self {
+            selector: selector.clone(),
+            processes,
+            title,
+            is_command: false,
+            directory,
+        })
     }
 
-    /// Processes that are called by their ids and names.
-    pub(super) fn of(processes: Vec<Process>) -> Self {
-        let title = described(&processes, |pid, comm| format!("{pid} ({comm})"));
-        Self { processes, title }
+    /// A command that was started, with the children that it makes, or with all that these execute, too.
+    pub(super) fn of_command(process: Process, children: bool) -> Self {
+        let selector = Selector {
+            pids: vec![process.pid],
+            children,
+            ..Selector::default()
+        };
+        let processes = vec![process];
+        Self {
+            selector,
+            title: title(&processes),
+            processes,
+            is_command: true,
+            directory: Directory::new(),
+        }
     }
+
+    /// Whom links can reach: all at once where no call of a child may be missed.
+    pub(super) fn reach(&self, mode: AttachMode, isolate: bool) -> Reach {
+        let everyone = self.selector
+            == Selector {
+                all: true,
+                ..Selector::default()
+            };
+        // Only a session's program can leave the return address of a process that is no target alone.
+        if mode != AttachMode::Session || isolate {
+            Reach::Process
+        } else if everyone {
+            Reach::Everyone
+        } else if self.is_command || self.selector.children {
+            Reach::Targets {
+                keep_on_exec: self.selector.children,
+            }
+        } else {
+            Reach::Process
+        }
+    }
+}
+
+/// Processes that are called by their ids and names.
+fn title(processes: &[Process]) -> String {
+    described(processes, |pid, comm| format!("{pid} ({comm})"))
 }
 
 fn described(processes: &[Process], name: impl Fn(u32, &str) -> String) -> String {
@@ -68,7 +132,7 @@ fn described(processes: &[Process], name: impl Fn(u32, &str) -> String) -> Strin
 
 #[cfg(test)]
 mod tests {
-    use super::Targets;
+    use super::{Targets, title};
     use crate::target::process::Process;
 
     fn processes(number: u32) -> Vec<Process> {
@@ -81,13 +145,10 @@ mod tests {
 
     #[test]
     fn few_processes_are_all_named_and_many_are_counted() {
-        assert_eq!(Targets::of(processes(1)).title, "process 1 (nginx)");
+        assert_eq!(title(&processes(1)), "process 1 (nginx)");
+        assert_eq!(title(&processes(2)), "2 processes: 1 (nginx), 2 (nginx)");
         assert_eq!(
-            Targets::of(processes(2)).title,
-            "2 processes: 1 (nginx), 2 (nginx)"
-        );
-        assert_eq!(
-            Targets::of(processes(12)).title,
+            title(&processes(12)),
             "12 processes: 1 (nginx), 2 (nginx), 3 (nginx), 4 (nginx), 5 (nginx), …"
         );
     }
@@ -98,7 +159,7 @@ mod tests {
             containers: vec!["no-such-container".parse().unwrap()],
             ..Default::default()
         };
-        let error = Targets::find(&selector).err().unwrap().to_string();
+        let error = Targets::find(&selector, false).err().unwrap().to_string();
         assert_eq!(
             error,
             "no process matches container no-such-container: `ebpf-prof list containers` shows what there is"

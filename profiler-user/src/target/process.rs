@@ -1,5 +1,5 @@
 //! A process, as `/proc` shows it: which files it executes, and what stands in a profiler's way.
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -82,6 +82,70 @@ impl Process {
         Ok(circumstances_in(&status))
     }
 
+    /// A warning where somebody else debugs it.
+    pub fn debugged(&self, circumstances: &Circumstances) -> Option<String> {
+        let tracer = circumstances
+            .tracer
+            .filter(|tracer| *tracer != std::process::id())?;
+        Some(format!(
+            "process {} is being debugged (TracerPid {tracer}): its breakpoints and ours share bytes, results may differ",
+            self.pid
+        ))
+    }
+
+    /// The file of one of its executable mappings; none where it is there no more, or has no file.
+    pub fn mapped_file(&self, start: u64, length: u64) -> Option<MappedFile> {
+        let range = format!("{start:x}-{:x}", start.checked_add(length)?);
+        let attach_path = PathBuf::from(format!("/proc/{}/map_files/{range}", self.pid));
+        let id = FileId::of(&attach_path).ok()?;
+        let path = std::fs::read_link(&attach_path).ok()?;
+        let path = path
+            .to_str()
+            .and_then(|path| path.strip_suffix(" (deleted)"))
+            .map_or_else(|| path.clone(), PathBuf::from);
+        let main = FileId::of(&PathBuf::from(format!("/proc/{}/exe", self.pid))).ok();
+        Some(MappedFile {
+            id,
+            attach_path,
+            path,
+            is_main: main == Some(id),
+        })
+    }
+
+    /// A file by its path in the process's own view, mapped or not.
+    pub fn file_at(&self, path: &Path) -> Option<MappedFile> {
+        let attach_path = PathBuf::from(format!(
+            "/proc/{}/root/{}",
+            self.pid,
+            path.strip_prefix("/").ok()?.display()
+        ));
+        let id = FileId::of(&attach_path).ok()?;
+        Some(MappedFile {
+            id,
+            attach_path,
+            path: path.to_owned(),
+            is_main: false,
+        })
+    }
+
+    /// The folders in which its dynamic linker looks first: `LD_LIBRARY_PATH` as it was started with, and the folder of
+    /// its program.
+    pub fn library_folders(&self) -> Vec<PathBuf> {
+        let environment = read(self.pid, "environ").unwrap_or_default();
+        let path = environment
+            .split('\0')
+            .find_map(|variable| variable.strip_prefix("LD_LIBRARY_PATH="));
+        let mut folders: Vec<PathBuf> = path
+            .into_iter()
+            .flat_map(|path| path.split(':'))
+            .filter(|folder| folder.starts_with('/'))
+            .map(PathBuf::from)
+            .collect();
+        let program = std::fs::read_link(format!("/proc/{}/exe", self.pid)).ok();
+        folders.extend(program.and_then(|program| program.parent().map(Path::to_owned)));
+        folders
+    }
+
     /// The files that it has mapped executable, each once, the program first.
     pub fn mapped_files(&self) -> Result<Vec<MappedFile>, TargetError> {
         let pid = self.pid;
@@ -138,6 +202,26 @@ pub(super) fn ids() -> Vec<u32> {
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect()
+}
+
+/// How many processes, beside some, map each of these files executable. By file name.
+pub fn mapping(files: &BTreeMap<String, FileId>, beside: &BTreeSet<u32>) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for pid in ids().into_iter().filter(|pid| !beside.contains(pid)) {
+        let maps = read(pid, "maps").unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        for line in maps.lines() {
+            let name = line.rsplit('/').next().unwrap_or_default();
+            let Some((name, id)) = files.get_key_value(name) else {
+                continue;
+            };
+            let maps_it = mapped_file(pid, line, None).is_some_and(|file| file.id == *id);
+            if maps_it && seen.insert(name) {
+                *found.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+    found
 }
 
 /// The text of `/proc/PID/FILE`.

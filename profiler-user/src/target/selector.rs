@@ -250,6 +250,15 @@ impl Selector {
         !pids.is_empty() && *self == fixed
     }
 
+    /// Whether it names processes, and at most their children: when these have ended, no other process can match.
+    pub fn is_closed(&self) -> bool {
+        let itself = Self {
+            children: false,
+            ..self.clone()
+        };
+        itself.is_fixed()
+    }
+
     /// Whether a process is meant by itself: without regard to whose child it is.
     pub fn matches(&self, identity: &Identity) -> bool {
         let Self {

@@ -36,6 +36,7 @@ fn row(function: &str, object: &str, durations: &[u64]) -> Row {
         ..FunctionTotals::default()
     };
     Row {
+        group: Vec::new(),
         function: function.into(),
         object: object.into(),
         totals,
@@ -54,6 +55,7 @@ fn summary() -> Summary {
     (counted.totals.calls, counted.totals.untimed) = (1_234_567, 1_234_567);
     counted.untimed = Some("an indirect jump may leave it unseen".into());
     Summary {
+        group_by: Vec::new(),
         title: "process 1234 (server)".into(),
         elapsed: Duration::from_millis(12_500),
         rows: vec![
@@ -197,6 +199,7 @@ fn planned(number: u32, name: &str, entry: Site, returns: Returns) -> PlannedFun
         address: entry.offset,
         entry,
         returns,
+        stack: profiler_common::cookie::CallStack::Thread,
         focus: number == 0,
         named: false,
     }

@@ -22,6 +22,8 @@ use crate::aggregate::FunctionTotals;
 /// One function of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
+    /// What tells it from the same function's other rows, in the order of [`Summary::group_by`].
+    pub group: Vec<String>,
     /// Demangled name.
     pub function: String,
     /// File name of its executable or library.
@@ -56,6 +58,8 @@ pub struct Summary {
     pub title: String,
     /// How long it has been.
     pub elapsed: Duration,
+    /// By what rows of the same function are told apart; none = each function has one row.
+    pub group_by: Vec<&'static str>,
     /// The functions, in any order.
     pub rows: Vec<Row>,
     /// What could not be kept.

@@ -62,6 +62,9 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::Architecture => "exits are not decoded on this architecture",
         EntryOnlyReason::Refused => "the kernel takes no breakpoint on one of its exits",
         EntryOnlyReason::ForeignStack => "it starts without a return address, or replaces it",
+        EntryOnlyReason::Goroutine => {
+            "a Go function that need not say which goroutine runs it: assembly, or Go before 1.18"
+        }
         EntryOnlyReason::SharedExit => "another function shares its exit",
         EntryOnlyReason::Forced => "`--returns none` asks for it",
     }

@@ -96,6 +96,7 @@ pub fn order(rows: &[Row], sort: SortKey) -> Vec<usize> {
             .cmp(one)
             .then(calls)
             .then_with(|| first.function.cmp(&second.function))
+            .then_with(|| first.group.cmp(&second.group))
     });
     keyed.into_iter().map(|(_, position)| position).collect()
 }
@@ -127,18 +128,27 @@ fn table(rows: &[&Row], summary: &Summary, view: &View) -> Vec<String> {
     let whole = Whole {
         self_ns: summary.rows.iter().map(|row| row.totals.self_ns).sum(),
     };
-    let columns: Vec<GridColumn> = COLUMNS
-        .iter()
-        .map(|column| GridColumn {
+    let groups = summary.group_by.iter().map(|name| GridColumn {
+        header: (*name).to_owned(),
+        shape: Shape::Name(8),
+        drop: 0,
+    });
+    let columns: Vec<GridColumn> = groups
+        .chain(COLUMNS.iter().map(|column| GridColumn {
             header: header(column, view.sort),
             shape: column.shape,
             drop: column.drop,
-        })
+        }))
         .collect();
     let cell = |row, column: &TableColumn| (column.cell)(row, &whole).unwrap_or_else(|| "-".to_owned());
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| COLUMNS.iter().map(|column| cell(row, column)).collect())
+        .map(|row| {
+            let group = row.group.iter().map(|value| escaped(value).into_owned());
+            group
+                .chain(COLUMNS.iter().map(|column| cell(row, column)))
+                .collect()
+        })
         .collect();
     let mut lines = lines(&columns, &cells, view.width);
     lines[0] = view.style.bold(&lines[0]);

@@ -33,6 +33,14 @@ pub(super) const TESTS: &[Need] = &[
         package: "binutils",
     },
     Need {
+        found_by: "go",
+        package: "golang-go",
+    },
+    Need {
+        found_by: "xz",
+        package: "xz-utils",
+    },
+    Need {
         found_by: "unshare",
         package: "util-linux",
     },

@@ -1,0 +1,159 @@
+//! Where the symbols of a file come from: its tables, and what else names functions.
+//!
+//! A source of symbols is a function that adds to [`Symbols`]; [`read`] lists them. What two sources agree on is put
+//! together later, by address and name (`functions.rs`).
+use std::collections::HashSet;
+
+use object::read::elf::{SectionHeader as _, Sym as _};
+use object::read::{ReadRef, StringTable};
+use object::{Endianness, elf};
+
+use super::elf::{Elf, Section};
+use super::evidence::{self, Evidences};
+use super::go::{self, Go};
+use super::names::{Arena, Span};
+use super::{ObjectError, mini_debug};
+
+/// A symbol that stands for code.
+#[derive(Clone, Copy)]
+pub(super) struct Symbol {
+    pub(super) address: u64,
+    /// Bytes; 0 = unknown.
+    pub(super) size: u64,
+    pub(super) name: Span,
+    pub(super) global: bool,
+    pub(super) ifunc: bool,
+}
+
+/// What the sources have added so far.
+pub(super) struct Symbols<'a> {
+    arena: &'a mut Arena,
+    evidences: &'a mut Evidences,
+    found: Vec<Symbol>,
+    /// Bytes of text that are believed in all.
+    budget: u64,
+    /// The file's own definitions are no evidence.
+    system_library: bool,
+}
+
+/// Too many names for the file that holds them.
+pub(super) struct TooMuchText;
+
+impl Symbols<'_> {
+    /// Adds a symbol: other objects can see it, it chooses another function. Several sources may add the same name.
+    pub(super) fn add(
+        &mut self,
+        address: u64,
+        size: u64,
+        name: &[u8],
+        (global, ifunc): (bool, bool),
+    ) -> Result<(), TooMuchText> {
+        let span = self.arena.store(name).ok_or(TooMuchText)?;
+        // Names share text in well-made files, but not that much.
+        if self.arena.length() >= self.budget {
+            return Err(TooMuchText);
+        }
+        if let (false, Some(found)) = (self.system_library, evidence::of_symbol(self.arena.text(span))) {
+            self.evidences.add(found);
+        }
+        self.found.push(Symbol {
+            address,
+            size,
+            name: span,
+            global,
+            ifunc,
+        });
+        Ok(())
+    }
+
+    /// The addresses that have a symbol.
+    pub(super) fn addresses(&self) -> HashSet<u64> {
+        self.found.iter().map(|symbol| symbol.address).collect()
+    }
+
+    /// Lets the sources to come add `bytes` of text: they bring a file of their own.
+    pub(super) fn extend_budget(&mut self, bytes: u64) {
+        self.budget = self.budget.saturating_add(bytes);
+    }
+
+    /// Adds what a symbol table defines, and what it asks other files for to the evidence.
+    pub(super) fn add_table<'data, R: ReadRef<'data>>(
+        &mut self,
+        elf: &Elf<'data, R>,
+        section: &Section,
+    ) -> Result<(), ObjectError> {
+        let (symbols, strings) = table(elf, section)?;
+        for symbol in symbols {
+            // A name that cannot be read names nothing; the other symbols are none the worse for it.
+            let Ok(name) = strings.get(symbol.st_name(elf.endian)) else {
+                continue;
+            };
+            let name = without_version(name);
+            if name.is_empty() {
+                continue;
+            }
+            if symbol.is_undefined(elf.endian) {
+                if let Some(evidence) = str::from_utf8(name).ok().and_then(evidence::of_symbol) {
+                    self.evidences.add(evidence);
+                }
+                continue;
+            }
+            let ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
+            if !ifunc && symbol.st_type() != elf::STT_FUNC {
+                continue;
+            }
+            let (address, size) = (symbol.st_value(elf.endian), symbol.st_size(elf.endian));
+            let bound = (symbol.st_bind() != elf::STB_LOCAL, ifunc);
+            self.add(address, size, name, bound)
+                .map_err(|TooMuchText| elf.malformed("symbol names"))?;
+        }
+        Ok(())
+    }
+}
+
+/// All symbols of functions that the file has, and what is known of those in Go.
+pub(super) fn read<'data, R: ReadRef<'data>>(
+    elf: &Elf<'data, R>,
+    arena: &mut Arena,
+    evidences: &mut Evidences,
+) -> Result<(Vec<Symbol>, Go), ObjectError> {
+    let mut symbols = Symbols {
+        arena,
+        evidences,
+        found: Vec::new(),
+        budget: elf.data.len().map_or(0, |length| length.saturating_mul(4)),
+        system_library: evidence::is_system_library(elf.name),
+    };
+    for kind in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
+        if let Some(section) = elf.of_type(kind).next() {
+            symbols.add_table(elf, section)?;
+        }
+    }
+    mini_debug::add(elf, &mut symbols);
+    let go = go::add(elf, &mut symbols);
+    Ok((symbols.found, go))
+}
+
+/// The symbols of a table, and the table of their names.
+pub(super) fn table<'data, R: ReadRef<'data>>(
+    elf: &Elf<'data, R>,
+    section: &Section,
+) -> Result<(&'data [elf::Sym64<Endianness>], Strings<'data>), ObjectError> {
+    let malformed = elf.damaged("symbol table");
+    let symbols = section.data_as_array(elf.endian, elf.data).map_err(&malformed)?;
+    let strings = match elf.section(section.sh_link(elf.endian) as usize) {
+        Some(strings) if !symbols.is_empty() => strings.data(elf.endian, elf.data).map_err(&malformed)?,
+        Some(_) | None => &[],
+    };
+    Ok((symbols, StringTable::new(strings, 0, strings.len() as u64)))
+}
+
+type Strings<'data> = StringTable<'data, &'data [u8]>;
+
+/// Strips `@VERSION` and `@@VERSION`.
+pub(super) fn without_version(raw: &[u8]) -> &[u8] {
+    match raw.iter().position(|byte| *byte == b'@') {
+        Some(at) if at > 0 => &raw[..at],
+        Some(_) | None => raw,
+    }
+}
