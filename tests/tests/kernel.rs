@@ -11,6 +11,7 @@
 
 mod kernel {
     mod builds;
+    mod containers;
     mod counts;
     mod durations;
     mod ends;

@@ -67,7 +67,7 @@ impl Containers {
     }
 
     /// Where a process is, by the text of its `/proc/PID/cgroup`.
-    pub(super) fn place(&mut self, uid: u32, text: &str) -> Place {
+    pub(super) fn place(&mut self, pid: u32, uid: u32, text: &str) -> Place {
         if let Some((place, until)) = self.places.get(text)
             && !until.is_past()
         {
@@ -77,7 +77,7 @@ impl Containers {
         let found = membership.container(|candidate| self.state.knows(candidate, uid));
         let (container, until) = match &found {
             Some((candidate, _)) => {
-                let (container, until) = self.container(candidate, uid);
+                let (container, until) = self.container(candidate, pid, uid);
                 (Some(container), until)
             }
             None => (None, Until::soon()),
@@ -95,14 +95,14 @@ impl Containers {
         place
     }
 
-    fn container(&mut self, candidate: &Candidate, uid: u32) -> (Arc<Container>, Until) {
+    fn container(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> (Arc<Container>, Until) {
         let key = (candidate.id.clone(), candidate.path.clone());
         if let Some((container, until)) = self.known.get(&key)
             && !until.is_past()
         {
             return (Arc::clone(container), *until);
         }
-        let container = Arc::new(self.state.container(candidate, uid));
+        let container = Arc::new(self.state.container(candidate, pid, uid));
         let until = if container.name.is_some() || container.pod.is_some() {
             Until::End
         } else {

@@ -68,7 +68,7 @@ impl Directory {
             .and_then(|ids| ids.split_ascii_whitespace().next_back())
             .and_then(|id| id.parse().ok());
         let uid = number("Uid:", 1).unwrap_or_default();
-        let place = self.containers.place(uid, &process::read(pid, "cgroup")?);
+        let place = self.containers.place(pid, uid, &process::read(pid, "cgroup")?);
         let identity = Identity {
             pid,
             inner_pid: inner_pid.unwrap_or(pid),

@@ -6,6 +6,7 @@ mod docker;
 mod facts;
 mod files;
 mod http;
+mod mounts;
 mod oci;
 mod sockets;
 mod storage;
@@ -60,15 +61,22 @@ impl State {
         bundle.is_some_and(|bundle| oci::has_group(&bundle, &candidate.path))
     }
 
-    /// All that can be found out of a container in which a process of the user `uid` is.
-    pub(super) fn container(&mut self, candidate: &Candidate, uid: u32) -> Container {
+    /// All that can be found out of a container in which the process `pid` of the user `uid` is.
+    pub(super) fn container(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> Container {
         let Candidate {
             runtime,
             id,
             path,
             certainty: _,
         } = candidate;
-        let facts = self.facts(*runtime, id, path, uid);
+        let mut facts = self.facts(*runtime, id, path, uid);
+        let may_be_docker = matches!(
+            facts.runtime.unwrap_or(*runtime),
+            Runtime::Docker | Runtime::Unknown
+        );
+        if !facts.is_named() && may_be_docker {
+            facts.complete(docker::from_mounts(&self.root, pid, id).unwrap_or_default());
+        }
         let Facts {
             runtime: found,
             name,

@@ -46,7 +46,7 @@ impl Host {
 fn find(state: &mut State, path: &str) -> Option<Container> {
     let membership = Membership::parse(&format!("0::{}\n", path.replace("<ID>", ID)));
     let (candidate, _) = membership.container(|candidate| state.knows(candidate, 100_000))?;
-    Some(state.container(&candidate, 100_000))
+    Some(state.container(&candidate, 7, 100_000))
 }
 
 fn unnamed(runtime: Runtime) -> Container {
@@ -113,6 +113,22 @@ fn docker_is_known_by_its_files_whatever_the_group_is_called() {
     }
     let compose = expected.labels.get("com.docker.compose.service");
     assert_eq!(compose.map(String::as_str), Some("web"));
+}
+
+#[test]
+fn docker_with_a_folder_of_its_own_is_known_by_what_is_mounted_in_the_container() {
+    let inner = "9 8 8:1 /dk/containers/<ID>/hosts /etc/hosts rw - ext4 x rw\n";
+    let host = Host::new()
+        .with("proc/7/mountinfo", inner)
+        .with("proc/self/mountinfo", "1 0 8:1 / /srv rw - ext4 x rw\n")
+        .with("srv/dk/containers/<ID>/config.v2.json", DOCKER_CONFIG);
+    for path in ["/docker/<ID>", "/teams/red/<ID>"] {
+        let found = host.find(path).unwrap();
+        assert_eq!(
+            (found.name.as_deref(), found.runtime),
+            (Some("web-1"), Runtime::Docker)
+        );
+    }
 }
 
 #[test]
