@@ -42,8 +42,9 @@ pub struct FunctionRow {
 }
 
 /// What rows can be told apart by.
-const ATTRIBUTES: [&str; 11] = [
+const ATTRIBUTES: [&str; 12] = [
     "pid",
+    "inner_pid",
     "tid",
     "comm",
     "exe",

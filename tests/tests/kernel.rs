@@ -21,6 +21,7 @@ mod kernel {
     mod following;
     mod go;
     mod governor;
+    mod grouping;
     mod harmless;
     mod leaving;
     mod loss;

@@ -37,7 +37,12 @@ impl Evidences {
     /// What a process could speak for that nobody has looked at.
     pub fn all() -> Self {
         let mut all = Self::default();
-        for evidence in [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Cancellation] {
+        for evidence in [
+            Evidence::Unwinding,
+            Evidence::StackSwitch,
+            Evidence::Cancellation,
+            Evidence::StackScan,
+        ] {
             all.add(evidence);
         }
         all
