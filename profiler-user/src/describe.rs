@@ -135,15 +135,16 @@ fn returns() -> String {
         ReturnProbeReason::HarmlessCallees,
         ReturnProbeReason::HarmlessLibrary,
     ];
-    const SITES: [ExitSitesReason; 6] = [
+    const SITES: [ExitSitesReason; 7] = [
         ExitSitesReason::Unwinding,
         ExitSitesReason::StackSwitch,
         ExitSitesReason::Go,
+        ExitSitesReason::StackScan,
         ExitSitesReason::Seccomp,
         ExitSitesReason::Cancellation,
         ExitSitesReason::ReturnAddress,
     ];
-    const ENTRIES: [EntryOnlyReason; 8] = [
+    const ENTRIES: [EntryOnlyReason; 9] = [
         EntryOnlyReason::Undecodable,
         EntryOnlyReason::NoSize,
         EntryOnlyReason::IndirectJump,
@@ -151,6 +152,7 @@ fn returns() -> String {
         EntryOnlyReason::Architecture,
         EntryOnlyReason::SharedExit,
         EntryOnlyReason::Goroutine,
+        EntryOnlyReason::MovingStack,
         EntryOnlyReason::ForeignStack,
     ];
     let row = |form: &str, reason: &str| vec![form.to_owned(), reason.to_owned()];

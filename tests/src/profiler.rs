@@ -140,6 +140,24 @@ impl Profiler {
         );
     }
 
+    /// Waits for a line on its standard error that begins so.
+    pub fn wait_for_message(&self, start: &str) {
+        assert!(
+            self.stderr.wait_for_line(start).is_some(),
+            "the profiler did not say `{start}`; it wrote:\n{}",
+            self.stderr.so_far()
+        );
+    }
+
+    /// Waits for so many lines on its standard error that begin so.
+    pub fn wait_for_messages(&self, start: &str, number: usize) {
+        assert!(
+            self.stderr.wait_for_lines(start, number),
+            "the profiler did not say `{start}` {number} times; it wrote:\n{}",
+            self.stderr.so_far()
+        );
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -18,8 +18,10 @@ mod kernel {
     mod entries;
     mod errors;
     mod focus;
+    mod following;
     mod go;
     mod governor;
+    mod grouping;
     mod harmless;
     mod leaving;
     mod loss;

@@ -39,6 +39,13 @@ impl Segments {
         (address - segment.address).checked_add(segment.offset)
     }
 
+    /// The address of the code at this offset in the file: the reverse of [`Segments::code_offset`].
+    pub fn code_address(&self, offset: u64) -> Option<u64> {
+        let holds = |segment: &&Segment| offset >= segment.offset && offset - segment.offset < segment.size;
+        let segment = self.executable().find(holds)?;
+        segment.address.checked_add(offset - segment.offset)
+    }
+
     /// The end of the executable segment that the address lies in.
     pub fn code_end(&self, address: u64) -> Option<u64> {
         let segment = self.executable().find(|segment| segment.contains(address))?;

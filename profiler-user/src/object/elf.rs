@@ -81,6 +81,12 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     })
 }
 
+/// The build id of a file, without reading anything else of it.
+pub(super) fn build_id<'data, R: ReadRef<'data>>(data: R) -> Option<Vec<u8>> {
+    let (elf, _header) = Elf::open(data, "").ok()?;
+    elf.build_id()
+}
+
 fn read_segments(headers: &[elf::ProgramHeader64<Endianness>], endian: Endianness) -> Segments {
     let loaded = headers
         .iter()

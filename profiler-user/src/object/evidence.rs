@@ -11,6 +11,12 @@ pub enum Evidence {
     Go,
     /// Threads may be cancelled, even at any instruction.
     Cancellation,
+    /// Libraries may be loaded later, with whatever they bring.
+    Loading,
+    /// A garbage collector that finds its frames by their return addresses: OCaml, native Java.
+    StackScan,
+    /// Functions in OCaml 5, whose stacks move in memory when they grow.
+    MovingStack,
 }
 
 /// The kinds of machinery that a file speaks for.
@@ -31,7 +37,12 @@ impl Evidences {
     /// What a process could speak for that nobody has looked at.
     pub fn all() -> Self {
         let mut all = Self::default();
-        for evidence in [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Cancellation] {
+        for evidence in [
+            Evidence::Unwinding,
+            Evidence::StackSwitch,
+            Evidence::Cancellation,
+            Evidence::StackScan,
+        ] {
             all.add(evidence);
         }
         all
@@ -46,9 +57,14 @@ impl Evidences {
     /// Whether a return probe could break the process. Cancellation alone does not: the unwinder stops at a frame
     /// that it does not know, and ends the thread; only frames with clean-ups, which are unwinding, would miss it.
     pub fn any_machinery(self) -> bool {
-        [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Go]
-            .into_iter()
-            .any(|evidence| self.has(evidence))
+        [
+            Evidence::Unwinding,
+            Evidence::StackSwitch,
+            Evidence::Go,
+            Evidence::StackScan,
+        ]
+        .into_iter()
+        .any(|evidence| self.has(evidence))
     }
 }
 
@@ -81,8 +97,14 @@ const SYMBOLS: &[(&str, Evidence)] = &[
     ("g_switch", Evidence::StackSwitch),
     ("coroutine_transfer", Evidence::StackSwitch),
     ("co_switch", Evidence::StackSwitch),
+    ("caml_start_program", Evidence::StackScan),
+    ("caml_call_gc", Evidence::StackScan),
+    ("caml_call_realloc_stack", Evidence::MovingStack),
+    ("graal_create_isolate", Evidence::StackScan),
     ("pthread_cancel", Evidence::Cancellation),
     ("pthread_setcanceltype", Evidence::Cancellation),
+    ("dlopen", Evidence::Loading),
+    ("dlmopen", Evidence::Loading),
 ];
 
 /// Libraries that switch stacks with functions that only their full symbol table names.
@@ -104,7 +126,7 @@ const SYSTEM_LIBRARIES: [&str; 11] = [
 
 /// Whether the file belongs to the C library or is the unwinder itself: these define what others import, so that
 /// a definition in them says nothing about the process.
-pub(super) fn is_system_library(name: &str) -> bool {
+pub fn is_system_library(name: &str) -> bool {
     SYSTEM_LIBRARIES.iter().any(|start| name.starts_with(start))
 }
 
@@ -113,9 +135,11 @@ pub(super) fn of_symbol(raw: &str) -> Option<Evidence> {
     // Only these beginnings occur in the table: the check spares most symbols the search.
     let worth_a_look = matches!(
         raw.as_bytes().first(),
-        Some(b'_' | b'u' | b'r' | b's' | b'm' | b'j' | b'o')
+        Some(b'_' | b'u' | b'r' | b's' | b'm' | b'j' | b'o' | b'd')
     ) || raw.starts_with("g_")
+        || raw.starts_with("graal_")
         || raw.starts_with("co")
+        || raw.starts_with("caml_")
         || raw.starts_with("pthread_");
     if !worth_a_look || raw.len() > 32 {
         return None;

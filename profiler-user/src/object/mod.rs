@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use object::read::ReadCache;
 
 pub use code::{Code, Segments};
-pub use evidence::{Evidence, Evidences};
+pub use evidence::{Evidence, Evidences, is_system_library};
 pub use functions::{Function, FunctionKind};
 pub use go::{GoFunction, GoLines};
 pub use imports::Imports;
@@ -108,6 +108,11 @@ impl Source {
     }
 }
 
+/// The build id of a file; reads little of it. `None`: it has none, or is no ELF file.
+pub fn build_id(file: &File) -> Option<Vec<u8>> {
+    elf::build_id(&ReadCache::new(file))
+}
+
 /// One ELF file.
 #[derive(Debug)]
 pub struct ObjectFile {
@@ -133,11 +138,16 @@ struct Facts {
 impl ObjectFile {
     /// Reads the file at `path`; `name` is its file name as the target knows it.
     pub fn open(path: &Path, name: impl Into<String>) -> Result<Self, ObjectError> {
-        let name = name.into();
         let file = File::open(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;
+        Self::from_file(file, name)
+    }
+
+    /// Reads a file that is open already.
+    pub fn from_file(file: File, name: impl Into<String>) -> Result<Self, ObjectError> {
+        let name = name.into();
         let facts = elf::read(&ReadCache::new(&file), &name)?;
         Ok(Self {
             name,

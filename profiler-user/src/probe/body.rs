@@ -155,6 +155,16 @@ fn replaces_stack(instruction: &Instruction) -> bool {
     }
 }
 
+/// OCaml raises an exception with `mov rsp, [r14 + …]` (or `mov rsp, r14`), a pop of the handler before that one, and
+/// `ret`, or `pop r11; jmp r11`.
+fn is_raising(instruction: &Instruction, raises: bool) -> bool {
+    let to_handler = matches!(instruction.code(), Code::Mov_r64_rm64 | Code::Mov_rm64_r64)
+        && instruction.op0_register() == Register::RSP
+        && [instruction.op1_register(), instruction.memory_base()].contains(&Register::R14);
+    let pops = matches!(instruction.code(), Code::Pop_r64 | Code::Pop_rm64);
+    to_handler || (raises && pops)
+}
+
 impl<S: Surroundings> Walk<'_, S> {
     fn add_part(&mut self, start: u64, end: u64) {
         match self.around.code(start, end) {
@@ -246,7 +256,7 @@ impl<S: Surroundings> Walk<'_, S> {
         let (start, end) = (self.parts[index].start(), self.parts[index].end());
         let mut decoder = Decoder::with_ip(64, &bytes[(line - start) as usize..], line, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
-        let mut called = false;
+        let (mut called, mut raises) = (false, false);
         loop {
             let address = decoder.ip();
             if address >= end {
@@ -266,7 +276,12 @@ impl<S: Surroundings> Walk<'_, S> {
             called &= instruction.code() == Code::Nopd;
             let encoded = &bytes[(address - start) as usize..][..instruction.len()];
             match instruction.flow_control() {
-                FlowControl::Next => self.note(&instruction),
+                FlowControl::Next => {
+                    self.note(&instruction);
+                    raises = is_raising(&instruction, raises);
+                }
+                // To the handler, whose own function goes on: this one does not return.
+                FlowControl::IndirectBranch | FlowControl::Return if raises => return,
                 FlowControl::Call | FlowControl::IndirectCall => {
                     self.call(&instruction);
                     called = true;

@@ -70,6 +70,8 @@ pub enum ExitSitesReason {
     StackSwitch,
     /// Go moves its stacks.
     Go,
+    /// A garbage collector reads return addresses from the stack.
+    StackScan,
     /// The target runs under seccomp, or the kernel has CVE-2025-21834.
     Seccomp,
     /// The process cancels threads, which unwinds frames that have clean-ups.
@@ -101,6 +103,8 @@ pub enum EntryOnlyReason {
     Goroutine,
     /// It starts without a return address at the stack pointer (`_start`, lazy binding), or replaces it.
     ForeignStack,
+    /// A function in OCaml 5, whose frame may move while it runs.
+    MovingStack,
     /// `--returns none`.
     Forced,
 }

@@ -377,3 +377,57 @@ fn a_pattern_without_matches_names_the_nearest() {
             .any(|function| function.name == "malloc" && !function.named)
     );
 }
+
+/// Check that functions in OCaml get no return probe: its collector would not find their frames. Only those that call
+/// nothing cannot meet it.
+#[test]
+fn functions_in_ocaml_get_no_return_probes() {
+    let source = "#define KEEP __attribute__((noipa))\n\
+        KEEP void caml_call_gc(void) { __asm__ volatile(\"\"); }\n\
+        KEEP int camlM__leaf_1(int n) { return n * 3; }\n\
+        KEEP int camlM__deep_2(int n) { caml_call_gc(); __asm__ volatile(\"call *%0\" :: \"r\"(caml_call_gc)); return n; }\n\
+        #ifdef OCAML_5\n\
+        KEEP void caml_call_realloc_stack(void) { __asm__ volatile(\"\"); }\n\
+        #endif\n\
+        int main(void) { return camlM__leaf_1(1) + camlM__deep_2(2); }";
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("program.c");
+    std::fs::write(&input, source).unwrap();
+    for version in ["-DOCAML_4", "-DOCAML_5"] {
+        let output = folder.path().join(version);
+        let built = std::process::Command::new("cc")
+            .args(["-O1", "-w", version])
+            .arg(&input)
+            .arg("-o")
+            .arg(&output)
+            .status();
+        if !built.is_ok_and(|status| status.success()) {
+            return;
+        }
+        let objects = [mapped(&output, true).unwrap()];
+        let planned = plan(&objects, &Request::default(), ProcessFacts::default()).unwrap();
+        let returns = |name| returns_of(&planned, name);
+        if version == "-DOCAML_4" {
+            assert_eq!(
+                *returns("camlM__leaf_1"),
+                Returns::ReturnProbe(ReturnProbeReason::Leaf)
+            );
+            assert!(
+                matches!(
+                    returns("camlM__deep_2"),
+                    Returns::ExitSites(_, ExitSitesReason::StackScan)
+                ),
+                "{:?}",
+                returns("camlM__deep_2")
+            );
+        } else {
+            for name in ["camlM__leaf_1", "camlM__deep_2"] {
+                assert_eq!(
+                    *returns(name),
+                    Returns::EntryOnly(EntryOnlyReason::MovingStack),
+                    "{name}"
+                );
+            }
+        }
+    }
+}

@@ -67,6 +67,9 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
     if choice != ReturnsChoice::ReturnProbe && hides_goroutine(case.file, case.function) {
         return Returns::EntryOnly(EntryOnlyReason::Goroutine);
     }
+    if case.file.evidences().has(Evidence::MovingStack) && named(is_in_ocaml) {
+        return Returns::EntryOnly(EntryOnlyReason::MovingStack);
+    }
     if starts_the_program || named(callees::has_foreign_stack) {
         return Returns::EntryOnly(EntryOnlyReason::ForeignStack);
     }
@@ -82,6 +85,12 @@ pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>
         ReturnsChoice::ReturnProbe => Returns::ReturnProbe(ReturnProbeReason::Forced),
         ReturnsChoice::Auto => automatic(facts, case),
     }
+}
+
+/// OCaml's functions are `caml`, the name of their module, which begins with a capital, and their own.
+fn is_in_ocaml(raw: &str) -> bool {
+    raw.strip_prefix("caml")
+        .is_some_and(|module| module.starts_with(|first: char| first.is_ascii_uppercase()))
 }
 
 /// Where a function's calls are kept: with the goroutine, if its probes can tell which that is.
@@ -122,6 +131,8 @@ fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
     }
     let reason = if has(Evidence::Unwinding) {
         ExitSitesReason::Unwinding
+    } else if has(Evidence::StackScan) {
+        ExitSitesReason::StackScan
     } else {
         ExitSitesReason::StackSwitch
     };

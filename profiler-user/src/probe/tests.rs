@@ -43,6 +43,25 @@ fn jumps_that_leave_the_function_are_exits() {
 }
 
 #[test]
+fn an_exception_in_ocaml_is_no_exit() {
+    // test edi, edi; je 1f; ret; 1:
+    let returns = [0x85, 0xff, 0x74, 1, 0xc3];
+    // mov rsp, [r14 + 16]; pop [r14 + 16]; pop r11; jmp r11
+    let later = [
+        0x49, 0x8b, 0x66, 0x10, 0x41, 0x8f, 0x46, 0x10, 0x41, 0x5b, 0x41, 0xff, 0xe3,
+    ];
+    // mov rsp, r14; pop r14; ret
+    let earlier = [0x4c, 0x89, 0xf4, 0x41, 0x5e, 0xc3];
+    for raise in [&later[..], &earlier] {
+        let body = Assembled::new(&[&returns[..], raise].concat()).body();
+        assert_eq!(exits(&body), [(4, None)], "{raise:x?}");
+    }
+    // mov rsp, r14; add rsp, 8; ret: the frame of a function with arrays of variable size.
+    let frame = Assembled::new(&[0x4c, 0x89, 0xf4, 0x48, 0x83, 0xc4, 8, 0xc3]);
+    assert_eq!(exits(&frame.body()), [(7, None)]);
+}
+
+#[test]
 fn a_loop_back_to_the_entry_is_no_exit() {
     // dec edi; jne entry; ret
     let body = Assembled::new(&[0xff, 0xcf, 0x75, 0xfc, 0xc3]).body();

@@ -1,7 +1,11 @@
 //! From numbers to names: what a thread is called, and what the functions of a plan are called.
+pub mod address;
+pub mod jit;
+pub mod kernel_symbols;
 mod process;
 mod thread;
 
+pub use address::{AddressResolver, Kind, Place};
 pub use process::Processes;
 pub use thread::{CommReader, Threads};
 

@@ -265,6 +265,7 @@ impl EventLoop {
             Notice::Life(event) => state.life(&event)?,
         };
         self.watch_ends(joined)?;
+        state.tell_news();
         Ok(None)
     }
 

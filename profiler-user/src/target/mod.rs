@@ -1,12 +1,14 @@
 //! What is profiled: running processes ([`process`]), chosen by who they are ([`identity`], [`selector`]), or a command that
 //! is started for it ([`command`]).
 pub mod attribute;
+pub mod code_texts;
 pub mod command;
 pub mod container;
 pub mod directory;
 pub mod error;
 pub mod glob;
 pub mod identity;
+pub mod mappings;
 pub mod process;
 pub mod selector;
 

@@ -26,6 +26,15 @@ impl FileId {
             inode: metadata.ino(),
         })
     }
+
+    /// An open file.
+    pub fn of_file(file: &std::fs::File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
 }
 
 /// A file that a process has mapped executable.

@@ -45,6 +45,9 @@ pub const fn exit_sites_reason(reason: ExitSitesReason) -> &'static str {
         ExitSitesReason::Unwinding => "an exception or panic may pass through it",
         ExitSitesReason::StackSwitch => "the process switches stacks",
         ExitSitesReason::Go => "Go moves its stacks",
+        ExitSitesReason::StackScan => {
+            "a garbage collector reads return addresses from the stack (OCaml, native Java)"
+        }
         ExitSitesReason::Seccomp => "return probes break under seccomp, or on this kernel (CVE-2025-21834)",
         ExitSitesReason::Cancellation => "the process cancels threads",
         ExitSitesReason::ReturnAddress => "it keeps or judges its return address, or returns twice",
@@ -65,6 +68,7 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::Goroutine => {
             "a Go function that need not say which goroutine runs it: assembly, or Go before 1.18"
         }
+        EntryOnlyReason::MovingStack => "OCaml 5 moves its stacks",
         EntryOnlyReason::SharedExit => "another function shares its exit",
         EntryOnlyReason::Forced => "`--returns none` asks for it",
     }
