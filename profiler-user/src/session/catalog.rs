@@ -164,14 +164,17 @@ impl Catalog {
         let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;
-        self.hold(plan, first)?;
+        // Before the files are held: files of two containers have the same path, where they can be opened tells them apart.
         for (index, planned) in plan.objects.iter().enumerate().skip(first) {
-            let position = objects.iter().position(|object| object.path == planned.path);
+            let position = objects
+                .iter()
+                .position(|object| object.attach_path == planned.attach_path);
             let file = position.and_then(|position| self.known.get_mut(&ids[position]));
             if let Some(known) = file {
                 known.planned = Some(index);
             }
         }
+        self.hold(plan, first)?;
         self.cut(plan);
         Ok(added)
     }

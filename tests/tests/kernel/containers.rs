@@ -41,7 +41,7 @@ fn of_two_containers_of_one_image_only_the_one_that_is_named_is_counted() {
         let profiler = Profiler::attach_to(&["--container", &wanted.name], mode, &WORK);
         assert_eq!(other.finish().expect_status(0).truth_of("worker"), 21_000);
         assert_eq!(wanted.finish().expect_status(0).truth_of("worker"), 10_000);
-        let report = profiler.report();
+        let report = profiler.interrupt().success();
         assert_eq!(report.row("worker").calls, 10_000);
         assert_eq!(report.row("worker").returns, 10_000);
         report.assert_no_loss_but(&[]);
@@ -63,7 +63,7 @@ fn a_glob_means_every_container_that_it_matches() {
         let profiler = Profiler::attach_to(&chosen, mode, &WORK);
         assert_eq!(outside.finish().truth_of("worker"), 5000);
         let called: u64 = containers.map(|it| it.finish().truth_of("worker")).iter().sum();
-        let report = profiler.report();
+        let report = profiler.interrupt().success();
         // Each container has a file of its own, as far as it can tell.
         let rows = report.functions.iter().filter(|row| row.function == "worker");
         assert_eq!((rows.map(|row| row.calls).sum::<u64>(), called), (7000, 7000));
@@ -124,7 +124,7 @@ fn a_container_of_plain_runc_is_known_by_its_id() {
         let profiler = Profiler::attach_to(&["--container", &id], mode, &WORK);
         assert_eq!(other.container.finish().truth_of("worker"), 9000);
         assert_eq!(wanted.container.finish().truth_of("worker"), 8000);
-        let report = profiler.report();
+        let report = profiler.interrupt().success();
         assert_eq!(report.row("worker").calls, 8000);
         report.assert_no_loss_but(&[]);
     });
