@@ -8,6 +8,8 @@ use tests::profiler::{Profiler, binary};
 use tests::program::Program;
 
 const WORK: [&str; 2] = ["--function", "worker"];
+/// What the profiler says when it has found another process.
+const PROBED_AS_WELL: &str = "ebpf-prof: info: process";
 
 fn threads() -> PathBuf {
     Program::new("threads.c")
@@ -67,6 +69,50 @@ fn a_glob_means_every_container_that_it_matches() {
         // Each container has a file of its own, as far as it can tell.
         let rows = report.functions.iter().filter(|row| row.function == "worker");
         assert_eq!((rows.map(|row| row.calls).sum::<u64>(), called), (7000, 7000));
+        report.assert_no_loss_but(&[]);
+    });
+}
+
+/// Check that a container that starts after the profiler is followed, and that a table tells containers apart.
+#[test]
+fn a_container_that_starts_later_is_followed_and_told_apart() {
+    for_each_attach_mode_with_podman(|mode, podman| {
+        let image = podman.image(&threads());
+        let first = image.start("later", &["1", "3000"]);
+        let both = format!("later-{}-*", std::process::id());
+        let options = [&WORK[..], &["--by", "container,image", "--log-level", "info"]].concat();
+        let profiler = Profiler::attach_to(&["--container", &both], mode, &options);
+        let other = image.start("other", &["1", "5000"]);
+        let second = image.start("later", &["1", "4000"]);
+        profiler.wait_for_message(PROBED_AS_WELL);
+        let names = [first.name.clone(), second.name.clone()];
+        for container in [first, second, other] {
+            assert_eq!(container.finish().status, 0);
+        }
+        let report = profiler.interrupt().success();
+        for (name, calls) in names.iter().zip([3000, 4000]) {
+            let rows = report.rows_where("worker", "container", name);
+            let calls_of_rows: Vec<u64> = rows.iter().map(|row| row.calls).collect();
+            assert_eq!(calls_of_rows, [calls], "{name}: {report:#?}");
+            assert_eq!(rows[0].group["image"], image.name);
+        }
+        assert_eq!(report.calls_of("worker"), 7000);
+        report.assert_no_loss_but(&[]);
+    });
+}
+
+/// Check that a container of plain runc is known by the time its program is executed, though runc tells of it late.
+#[test]
+fn a_container_of_plain_runc_that_starts_later_is_followed() {
+    with_runc(|mode| {
+        let later = format!("late-{}-*", std::process::id());
+        let options = [&WORK[..], &["--wait", "--log-level", "info"]].concat();
+        let profiler = Profiler::attach_to(&["--container", &later], mode, &options);
+        let wanted = RuncContainer::start("late", &threads(), &["1", "2000"]);
+        profiler.wait_for_message(PROBED_AS_WELL);
+        assert_eq!(wanted.container.finish().truth_of("worker"), 2000);
+        let report = profiler.interrupt().success();
+        assert_eq!(report.calls_of("worker"), 2000);
         report.assert_no_loss_but(&[]);
     });
 }

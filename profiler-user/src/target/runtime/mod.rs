@@ -1,7 +1,7 @@
 //! What runtimes know of their containers: names, images, labels, pods.
 //!
-//! Files are looked at first where they tell as much as the daemon: reading them cannot hang. What nobody knows stays
-//! unknown, and the container has its id.
+//! Files are looked at first: reading them cannot hang, while a daemon may answer no question about a container that it is
+//! starting, which is when it matters. What nobody knows stays unknown, and the container has its id.
 mod docker;
 mod facts;
 mod files;
@@ -63,30 +63,16 @@ impl State {
 
     /// All that can be found out of a container in which the process `pid` of the user `uid` is.
     pub(super) fn container(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> Container {
-        let Candidate {
-            runtime,
-            id,
-            path,
-            certainty: _,
-        } = candidate;
-        let mut facts = self.facts(*runtime, id, path, uid);
-        let may_be_docker = matches!(
-            facts.runtime.unwrap_or(*runtime),
-            Runtime::Docker | Runtime::Unknown
-        );
-        if !facts.is_named() && may_be_docker {
-            facts.complete(docker::from_mounts(&self.root, pid, id).unwrap_or_default());
-        }
         let Facts {
-            runtime: found,
+            runtime,
             name,
             image,
             labels,
             pod,
-        } = facts;
+        } = self.facts(candidate, pid, uid);
         Container {
-            id: id.clone(),
-            runtime: found.unwrap_or(*runtime),
+            id: candidate.id.clone(),
+            runtime: runtime.unwrap_or(candidate.runtime),
             name,
             image,
             labels,
@@ -94,40 +80,50 @@ impl State {
         }
     }
 
-    fn facts(&mut self, runtime: Runtime, id: &str, path: &str, uid: u32) -> Facts {
+    fn facts(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> Facts {
+        let Candidate {
+            runtime,
+            id,
+            path,
+            certainty: _,
+        } = candidate;
         let places = places(&self.root, &mut self.users, path, uid);
-        let uid = places.uid;
-        let mut facts = Facts::default();
         match runtime {
-            Runtime::Lxc => facts.name = Some(id.to_owned()),
-            Runtime::Nspawn => facts = machine(&self.root, id),
+            Runtime::Lxc => Facts {
+                name: Some(id.clone()),
+                ..Facts::default()
+            },
+            Runtime::Nspawn => machine(&self.root, id),
             Runtime::Docker => {
-                facts = docker::from_files(&self.root, id).unwrap_or_default();
-                if !facts.is_named() {
-                    facts.complete(self.sockets.docker(id, uid).unwrap_or_default());
-                }
-                facts.runtime = Some(runtime);
+                let files = docker::from_files(&self.root, id);
+                let files = files.or_else(|| docker::from_mounts(&self.root, pid, id));
+                files
+                    .or_else(|| self.sockets.docker(id, places.uid))
+                    .unwrap_or_default()
             }
             Runtime::Podman => {
-                // Only the daemon knows the labels.
-                facts = self.sockets.podman(id, uid).unwrap_or_default();
+                let mut facts = bundled(&mut self.lists, &places, id);
                 if !facts.is_named() {
-                    facts.complete(bundled(&mut self.lists, &places, id));
+                    facts.complete(self.sockets.podman(id, places.uid).unwrap_or_default());
                 }
-                facts.runtime = Some(runtime);
+                facts.runtime = Some(*runtime);
+                facts
             }
             Runtime::Containerd | Runtime::CriO | Runtime::Runc | Runtime::Unknown => {
-                facts = docker::from_files(&self.root, id).unwrap_or_default();
+                let mut facts = docker::from_files(&self.root, id).unwrap_or_default();
                 if !facts.is_named() {
                     facts.complete(bundled(&mut self.lists, &places, id));
                 }
+                // Docker may be told to put its containers into any group.
                 let may_be_docker = matches!(facts.runtime, None | Some(Runtime::Docker));
                 if !facts.is_named() && may_be_docker {
-                    facts.complete(self.sockets.docker(id, uid).unwrap_or_default());
+                    let files = docker::from_mounts(&self.root, pid, id);
+                    let docker = files.or_else(|| self.sockets.docker(id, places.uid));
+                    facts.complete(docker.unwrap_or_default());
                 }
+                facts
             }
         }
-        facts
     }
 }
 
