@@ -6,10 +6,12 @@ use object::read::{ReadRef, StringTable};
 use object::{Endianness, elf};
 
 use super::code::Segment;
+use super::debug::DebugSource;
 use super::evidence::{self, Evidences};
 use super::functions::{self, Sources, Symbol};
 use super::imports::Imports;
 use super::names::{Arena, Span};
+use super::symbols::{self, Collector};
 use super::{Facts, Machine, ObjectError, Segments, frames};
 
 type Header = elf::FileHeader64<Endianness>;
@@ -25,14 +27,19 @@ const MAX_STUB_SECTIONS: usize = 8;
 const MAX_LOADED_SEGMENTS: usize = 256;
 
 /// A file that is being read.
-struct Elf<'data, R: ReadRef<'data>> {
-    name: &'data str,
-    data: R,
-    endian: Endianness,
+pub(super) struct Elf<'data, R: ReadRef<'data>> {
+    pub(super) name: &'data str,
+    pub(super) data: R,
+    pub(super) endian: Endianness,
     sections: Vec<(&'data [u8], &'data Section)>,
 }
 
-pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Facts, ObjectError> {
+/// Reads a file, and the symbols of its separate debug file, if it has none of its own.
+pub(super) fn read<'data, R: ReadRef<'data>>(
+    data: R,
+    name: &'data str,
+    debug: &mut DebugSource,
+) -> Result<Facts, ObjectError> {
     let (elf, header) = Elf::open(data, name)?;
     let endian = elf.endian;
     let headers = header
@@ -46,7 +53,9 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let mut arena = Arena::default();
     let mut evidences = elf.evidence_of_sections();
-    let symbols = elf.read_symbols(&mut arena, &mut evidences)?;
+    let build_id = elf.build_id();
+    debug.set_build_id(build_id.as_deref());
+    let symbols = symbols::read(&elf, debug, Collector::new(name, &mut arena, &mut evidences))?;
     let imports = match machine {
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
@@ -65,7 +74,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let functions = functions::assemble(sources, &mut arena);
     arena.shrink();
-    let (entry_point, build_id) = (header.e_entry(endian), elf.build_id());
+    let entry_point = header.e_entry(endian);
     Ok(Facts {
         machine,
         entry_point,
@@ -98,7 +107,7 @@ fn read_segments(headers: &[elf::ProgramHeader64<Endianness>], endian: Endiannes
 
 impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     /// Reads the header and the names of the sections.
-    fn open(data: R, name: &'data str) -> Result<(Self, &'data Header), ObjectError> {
+    pub(super) fn open(data: R, name: &'data str) -> Result<(Self, &'data Header), ObjectError> {
         let not_elf = |_| ObjectError::NotElf {
             name: name.to_owned(),
         };
@@ -121,7 +130,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         Ok((elf, header))
     }
 
-    fn malformed(&self, part: &'static str) -> ObjectError {
+    pub(super) fn malformed(&self, part: &'static str) -> ObjectError {
         ObjectError::Malformed {
             name: self.name.to_owned(),
             part,
@@ -133,7 +142,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         move |_error| self.malformed(part)
     }
 
-    fn of_type(&self, kind: elf::SectionType) -> impl Iterator<Item = &'data Section> {
+    pub(super) fn of_type(&self, kind: elf::SectionType) -> impl Iterator<Item = &'data Section> {
         self.sections
             .iter()
             .filter(move |(_, section)| section.sh_type(self.endian) == kind)
@@ -163,7 +172,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     }
 
     /// The symbols of a table, and the table of their names.
-    fn symbol_table(
+    pub(super) fn symbol_table(
         &self,
         section: &Section,
     ) -> Result<(&'data [elf::Sym64<Endianness>], Strings<'data>), ObjectError> {
@@ -178,51 +187,6 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
             Some(_) | None => &[],
         };
         Ok((symbols, StringTable::new(strings, 0, strings.len() as u64)))
-    }
-
-    fn read_symbols(&self, arena: &mut Arena, evidences: &mut Evidences) -> Result<Vec<Symbol>, ObjectError> {
-        let system_library = evidence::is_system_library(self.name);
-        let budget = self.data.len().map_or(0, |length| length.saturating_mul(4));
-        let mut found = Vec::new();
-        for section in self
-            .of_type(elf::SHT_SYMTAB)
-            .take(1)
-            .chain(self.of_type(elf::SHT_DYNSYM).take(1))
-        {
-            let (symbols, strings) = self.symbol_table(section)?;
-            for symbol in symbols {
-                // A name that cannot be read names nothing; the other symbols are none the worse for it.
-                let Ok(name) = strings.get(symbol.st_name(self.endian)) else {
-                    continue;
-                };
-                let name = functions::without_version(name);
-                if name.is_empty() {
-                    continue;
-                }
-                if symbol.is_undefined(self.endian) {
-                    if let Some(evidence) = str::from_utf8(name).ok().and_then(evidence::of_symbol) {
-                        evidences.add(evidence);
-                    }
-                    continue;
-                }
-                let ifunc = symbol.st_type() == elf::STT_GNU_IFUNC;
-                if !ifunc && symbol.st_type() != elf::STT_FUNC {
-                    continue;
-                }
-                // Names share text in well-made files, but not that much.
-                let span = arena.store(name).filter(|_| arena.length() < budget);
-                let span = span.ok_or_else(|| self.malformed("symbol names"))?;
-                functions::note_definition(evidences, arena.text(span), system_library);
-                found.push(Symbol {
-                    address: symbol.st_value(self.endian),
-                    size: symbol.st_size(self.endian),
-                    name: span,
-                    global: symbol.st_bind() != elf::STB_LOCAL,
-                    ifunc,
-                });
-            }
-        }
-        Ok(found)
     }
 
     fn read_imports(&self, arena: &mut Arena, functions: &[Symbol]) -> Result<Imports, ObjectError> {
@@ -310,4 +274,4 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     }
 }
 
-type Strings<'data> = StringTable<'data, &'data [u8]>;
+pub(super) type Strings<'data> = StringTable<'data, &'data [u8]>;

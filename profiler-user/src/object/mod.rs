@@ -4,6 +4,7 @@
 //! file, and makes the kernel plant them in this process too. Only the parts that matter are read, and the code
 //! itself only while a plan is made ([`ObjectFile::load_code`]).
 pub mod code;
+pub mod debug;
 mod elf;
 mod evidence;
 mod frames;
@@ -11,21 +12,25 @@ mod functions;
 mod imports;
 mod landing;
 pub mod names;
+mod source;
+mod symbols;
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use object::read::ReadCache;
 
 pub use code::{Code, Segments};
+use debug::{DebugSource, Search};
 pub use evidence::{Evidence, Evidences};
 pub use functions::{Function, FunctionKind};
 pub use imports::Imports;
 use names::Arena;
 pub use names::SymbolName;
+use source::Source;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,47 +71,12 @@ pub enum Machine {
     Other,
 }
 
-#[derive(Debug)]
-enum Source {
-    Memory(Vec<u8>),
-    File(File),
-}
-
-impl Source {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
-        match self {
-            Self::Memory(bytes) => {
-                let start = usize::try_from(offset).ok()?;
-                buffer.copy_from_slice(bytes.get(start..start.checked_add(buffer.len())?)?);
-                Some(())
-            }
-            Self::File(file) => file.read_exact_at(buffer, offset).ok(),
-        }
-    }
-
-    fn length(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
-        }
-    }
-
-    /// Allocates no more than the file can fill.
-    fn read(&self, offset: u64, length: u64) -> Option<Vec<u8>> {
-        if offset.checked_add(length)? > self.length() {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(length).ok()?];
-        self.read_at(offset, &mut bytes)?;
-        Some(bytes)
-    }
-}
-
 /// One ELF file.
 #[derive(Debug)]
 pub struct ObjectFile {
     name: String,
-    source: Source,
+    source: Arc<Source>,
+    debug: Arc<DebugSource>,
     facts: Facts,
 }
 
@@ -124,30 +94,49 @@ struct Facts {
 }
 
 impl ObjectFile {
-    /// Reads the file at `path`; `name` is its file name as the target knows it.
+    /// Reads the file at `path`; `name` is its file name as the target knows it. Its debug information is looked for
+    /// in the file alone.
     pub fn open(path: &Path, name: impl Into<String>) -> Result<Self, ObjectError> {
+        let search = Search {
+            path: path.to_owned(),
+            ..Search::default()
+        };
+        Self::open_with(path, name, search)
+    }
+
+    /// The same; `search` says where its separate debug file may be. Where it is stripped, that names its functions.
+    pub fn open_with(path: &Path, name: impl Into<String>, search: Search) -> Result<Self, ObjectError> {
         let name = name.into();
         let file = File::open(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;
-        let facts = elf::read(&ReadCache::new(&file), &name)?;
-        Ok(Self {
-            name,
-            source: Source::File(file),
-            facts,
-        })
+        Self::read(Source::File(file), name, search)
     }
 
     /// Reads a file that is already in memory.
     pub fn parse(bytes: Vec<u8>, name: impl Into<String>) -> Result<Self, ObjectError> {
-        let name = name.into();
-        let facts = elf::read(&*bytes, &name)?;
+        Self::read(Source::Memory(bytes), name.into(), Search::default())
+    }
+
+    fn read(source: Source, name: String, search: Search) -> Result<Self, ObjectError> {
+        let source = Arc::new(source);
+        let mut debug = DebugSource::new(&name, Arc::clone(&source), search);
+        let facts = match &*source {
+            Source::File(file) => elf::read(&ReadCache::<&File>::new(file), &name, &mut debug)?,
+            Source::Memory(bytes) => elf::read(bytes.as_slice(), &name, &mut debug)?,
+        };
         Ok(Self {
             name,
-            source: Source::Memory(bytes),
+            source,
+            debug: Arc::new(debug),
             facts,
         })
+    }
+
+    /// Where its debug information is.
+    pub fn debug(&self) -> &Arc<DebugSource> {
+        &self.debug
     }
 
     /// The file's name.
