@@ -19,7 +19,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let path = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: symbolize FILE < ADDRESSES")?);
+    let path = PathBuf::from(
+        std::env::args_os()
+            .nth(1)
+            .ok_or("usage: symbolize FILE < ADDRESSES")?,
+    );
     let path = path.canonicalize()?;
     let search = Search {
         path: path.clone(),
@@ -43,7 +47,9 @@ fn print(output: &mut impl Write, address: u64, file: &ObjectFile, units: &Units
     writeln!(output, "{address:#x}")?;
     let mut frames = units.frames(address);
     // The function with code of its own has a symbol, which knows its clones' names.
-    let symbol = file.function_containing(address).map(|index| &file.functions()[index]);
+    let symbol = file
+        .function_containing(address)
+        .map(|index| &file.functions()[index]);
     let symbol = symbol.and_then(|function| file.names(function).next());
     if frames.is_empty() {
         frames.push(Frame {

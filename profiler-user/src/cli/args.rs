@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
 use super::parse::{self, Budget};
+use super::symbols::SymbolArgs;
 use crate::describe::Table;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{RECORDERS, RecorderKind};
@@ -119,6 +120,9 @@ pub struct SessionArgs {
     /// Which functions.
     #[command(flatten)]
     pub functions: FunctionArgs,
+    /// Where names and lines come from.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -10,6 +10,7 @@ use super::args::{
 };
 use super::error::ConfigError;
 pub use super::parse::Budget;
+pub use super::symbols::{Download, SymbolConfig};
 use crate::describe::Table;
 use crate::kernel::AttachMode;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
@@ -76,6 +77,8 @@ pub struct SessionConfig {
     pub selection: SelectionConfig,
     /// How they are probed.
     pub probing: ProbingConfig,
+    /// Where names and lines come from, and how they are shown.
+    pub symbols: SymbolConfig,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
     /// Where the counters are written at the end, as JSON.
@@ -250,6 +253,7 @@ impl SessionConfig {
     fn checked(args: SessionArgs, default_budget: Budget) -> Result<Self, ConfigError> {
         let SessionArgs {
             functions,
+            symbols,
             output,
             display,
             limits,
@@ -287,6 +291,7 @@ impl SessionConfig {
                 returns,
                 site,
             },
+            symbols: symbols.into(),
             summary_json,
             recording,
             display: DisplayConfig::checked(display, stdout)?,

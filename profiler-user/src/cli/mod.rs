@@ -3,6 +3,7 @@ pub mod args;
 pub mod config;
 mod error;
 mod parse;
+pub mod symbols;
 #[cfg(test)]
 mod tests;
 

@@ -28,8 +28,8 @@ use debug::{DebugSource, Search};
 pub use evidence::{Evidence, Evidences};
 pub use functions::{Function, FunctionKind};
 pub use imports::Imports;
-use names::Arena;
 pub use names::SymbolName;
+use names::{Arena, NameStyle};
 use source::Source;
 
 /// Why a file cannot be used.
@@ -186,21 +186,31 @@ impl ObjectFile {
 
     /// What the function is shown as: its preferred symbol demangled, or `object+0x1234`.
     pub fn display_name(&self, function: &Function) -> String {
+        self.shown_name(function, NameStyle::Demangled)
+    }
+
+    /// What the function is shown as: its preferred symbol, or `object+0x1234`.
+    pub fn shown_name(&self, function: &Function, style: NameStyle) -> String {
         match self.names(function).next() {
-            Some(name) => name.demangled().into_owned(),
+            Some(name) => style.shown(name.raw).into_owned(),
             None => format!("{}+{:#x}", self.name, function.address),
         }
     }
 
     /// The demangled names of its other symbols, without repetitions.
     pub fn aliases(&self, function: &Function) -> Vec<String> {
+        self.shown_aliases(function, NameStyle::Demangled)
+    }
+
+    /// The names of its other symbols, without repetitions.
+    pub fn shown_aliases(&self, function: &Function, style: NameStyle) -> Vec<String> {
         let mut names = self.names(function);
         let Some(preferred) = names.next() else {
             return Vec::new();
         };
-        let preferred = preferred.demangled();
+        let preferred = style.shown(preferred.raw);
         let mut aliases: Vec<String> = names
-            .map(|name| name.demangled())
+            .map(|name| style.shown(name.raw))
             .filter(|name| *name != preferred)
             .map(Cow::into_owned)
             .collect();

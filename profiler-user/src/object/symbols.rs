@@ -1,9 +1,9 @@
 //! The symbols of a file, from everything that has some.
 use std::fs::File;
 
+use object::elf;
 use object::read::elf::Sym as _;
 use object::read::{ReadCache, ReadRef};
-use object::elf;
 
 use super::ObjectError;
 use super::debug::DebugSource;

@@ -13,6 +13,7 @@ use super::plan::{
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
 use super::selection::Selected;
+use crate::object::names::NameStyle;
 use crate::object::{FunctionKind, Machine};
 
 /// What decides besides the functions themselves.
@@ -20,6 +21,7 @@ use crate::object::{FunctionKind, Machine};
 pub(super) struct How {
     pub(super) returns: ReturnsChoice,
     pub(super) site: SiteChoice,
+    pub(super) names: NameStyle,
     pub(super) facts: ProcessFacts,
 }
 
@@ -36,7 +38,7 @@ pub(super) fn add(
             None => usable.push(*selected),
             // A fragment is probed with its function; only who asks for it by its own name wants to hear of it.
             Some(LeftOutReason::Fragment) if !selected.named => {}
-            Some(reason) => leave_out(plan, object, selected.function, reason),
+            Some(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
     if usable.is_empty() {
@@ -55,7 +57,7 @@ pub(super) fn add(
                 });
             }
             Err(LeftOutReason::Fragment) if !selected.named => {}
-            Err(reason) => leave_out(plan, object, selected.function, reason),
+            Err(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
     if plan.functions.len() > first {
@@ -112,12 +114,17 @@ fn plan_functions(
                 harmless,
             },
         );
-        Ok(describe(object, **selected, (*entry)?, returns))
+        Ok(describe(object, (**selected, how.names), (*entry)?, returns))
     }))
 }
 
-fn leave_out(plan: &mut Plan, object: &MappedObject, function: usize, reason: LeftOutReason) {
-    let name = object.file.display_name(&object.file.functions()[function]);
+fn leave_out(
+    plan: &mut Plan,
+    object: &MappedObject,
+    function: usize,
+    (reason, names): (LeftOutReason, NameStyle),
+) {
+    let name = object.file.shown_name(&object.file.functions()[function], names);
     plan.left_out.push(LeftOut {
         name,
         object: object.name.clone(),
@@ -143,13 +150,18 @@ fn reason_to_leave_out(object: &MappedObject, selected: Selected) -> Option<Left
         .then_some(LeftOutReason::NotCode)
 }
 
-fn describe(object: &MappedObject, selected: Selected, entry: Site, returns: Returns) -> PlannedFunction {
+fn describe(
+    object: &MappedObject,
+    (selected, names): (Selected, NameStyle),
+    entry: Site,
+    returns: Returns,
+) -> PlannedFunction {
     let function = &object.file.functions()[selected.function];
     PlannedFunction {
         id: FunctionId(0),
         object: 0,
-        name: object.file.display_name(function),
-        aliases: object.file.aliases(function),
+        name: object.file.shown_name(function, names),
+        aliases: object.file.shown_aliases(function, names),
         address: function.address,
         entry,
         returns,

@@ -198,6 +198,8 @@ pub struct Plan {
     pub objects: Vec<PlannedObject>,
     /// What was asked for and left out.
     pub left_out: Vec<LeftOut>,
+    /// What else the user must know.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for Price {

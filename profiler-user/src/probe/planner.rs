@@ -87,6 +87,7 @@ pub fn plan(objects: &[MappedObject], request: &Request, facts: ProcessFacts) ->
             let how = How {
                 returns: request.returns,
                 site: request.site,
+                names: request.names,
                 facts,
             };
             object_plan::add(&mut plan, object, &selected, how)?;

@@ -2,6 +2,7 @@
 use super::pattern::{ObjectPattern, Pattern};
 use super::plan::{ReturnsChoice, SiteChoice};
 use super::planner::MappedObject;
+use crate::object::names::NameStyle;
 use crate::object::{Function, ObjectFile};
 
 /// What is to be probed.
@@ -19,6 +20,8 @@ pub struct Request {
     pub returns: ReturnsChoice,
     /// `--site`.
     pub site: SiteChoice,
+    /// How names are shown.
+    pub names: NameStyle,
 }
 
 /// Why a function was selected.

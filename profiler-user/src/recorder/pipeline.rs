@@ -55,6 +55,11 @@ impl EventPipeline {
         })
     }
 
+    /// Completes the names of functions, for the records to come.
+    pub fn names_mut(&mut self) -> &mut FunctionNames {
+        &mut self.names
+    }
+
     /// Takes one message as it came. Process messages are best given before the function messages of the same moment.
     #[inline]
     pub fn message(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), RecorderError> {
@@ -150,18 +155,18 @@ impl EventPipeline {
             recorder,
             counts,
         } = self;
-        let (function, object) = if let Some(name) = names.get(event.function) {
-            (&*name.function, &*name.object)
+        let (function, object, source) = if let Some(name) = names.get(event.function) {
+            (&*name.function, &*name.object, name.source.as_ref())
         } else {
             counts.unnamed += 1;
-            ("", "")
+            ("", "", None)
         };
         let record = FunctionRecord {
             index: counts.records,
             kind,
             function,
-            line: None,
-            filename: None,
+            line: source.map(|(_, line)| *line),
+            filename: source.map(|(file, _)| &**file),
             time_ns: Some(event.time_ns),
             pid: Some(event.pid),
             tid: Some(event.tid),

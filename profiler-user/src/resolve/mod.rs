@@ -1,6 +1,10 @@
 //! From numbers to names: what a thread is called, and what the functions of a plan are called.
+mod lines;
+mod paths;
 mod thread;
 
+pub use lines::{FunctionLines, LinesAhead, LinesWanted};
+pub use paths::PathStyle;
 pub use thread::{CommReader, Threads};
 
 use crate::event::FunctionNames;

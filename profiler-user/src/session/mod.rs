@@ -83,7 +83,8 @@ fn dry_run(processes: &[Process], config: &SessionConfig) -> Result<Outcome, Ses
         style: display::stdout_style(config),
         ..View::default()
     };
-    display::print(&plan_table::render(&setup.plan, &view))?;
+    let lines = setup.lines_wanted(&config.symbols).read();
+    display::print(&plan_table::render(&setup.plan, &lines, &view))?;
     setup.warn();
     Ok(Outcome {
         command: None::<ExitStatus>,

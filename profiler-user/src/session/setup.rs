@@ -4,14 +4,18 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::cli::config::{ProbingConfig, SelectionConfig, SessionConfig};
+use crate::cli::config::{Download, ProbingConfig, SelectionConfig, SessionConfig, SymbolConfig};
 use crate::kernel::capability::{self, Capabilities};
 use crate::object::ObjectFile;
-use crate::probe::plan::{Plan, Returns, ReturnsChoice};
+use crate::object::debug::{DebugSource, Debuginfod, Finder, Search};
+use crate::probe::pattern::Pattern;
+use crate::probe::plan::{Plan, PlannedObject, Returns, ReturnsChoice};
 use crate::probe::planner::{self, MappedObject};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
+use crate::resolve::LinesWanted;
 use crate::target::process::{FileId, MappedFile, Process};
 use crate::ui::plan_text;
 
@@ -23,6 +27,8 @@ pub struct Setup {
     pub plan: Plan,
     /// By object of the plan: the processes that map it.
     pub mapped_by: Vec<Vec<u32>>,
+    /// By object of the plan: where its debug information is.
+    pub debug: Vec<Arc<DebugSource>>,
     /// What the user must know before.
     pub warnings: Vec<String>,
     /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
@@ -46,6 +52,11 @@ impl Setup {
         }
     }
 
+    /// What is needed to read the lines of the plan's functions.
+    pub fn lines_wanted(&self, symbols: &SymbolConfig) -> LinesWanted {
+        LinesWanted::new(&self.plan, &self.debug, &symbols.paths)
+    }
+
     /// Says the warnings.
     pub fn warn(&self) {
         for warning in &self.warnings {
@@ -62,7 +73,8 @@ pub fn check_permissions() -> Result<(), SessionError> {
 /// Makes the plan for some processes.
 pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, SessionError> {
     check_permissions()?;
-    let request = request(&config.selection, config.probing)?;
+    let request = request(config)?;
+    let finder = finder(&config.symbols);
     let mut warnings = Vec::new();
     let mut seccomp = false;
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
@@ -85,7 +97,7 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
             pids.push(process.pid);
         }
     }
-    let (objects, mut mapped_by) = open_objects(files)?;
+    let (objects, mut mapped_by) = open_objects(files, &finder, &request)?;
     let facts = ProcessFacts {
         seccomp,
         return_probe_defect: capability::has_return_probe_defect(),
@@ -100,6 +112,8 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
         );
     }
     check_focus(&plan)?;
+    warnings.append(&mut plan.notes);
+    let debug = debug_sources(&plan, &objects);
     let order: Vec<Vec<u32>> = plan
         .objects
         .iter()
@@ -109,9 +123,21 @@ pub fn plan(processes: &[Process], config: &SessionConfig) -> Result<Setup, Sess
     Ok(Setup {
         plan,
         mapped_by: order,
+        debug,
         warnings,
         files,
     })
+}
+
+/// By object of the plan: where its debug information is.
+fn debug_sources(plan: &Plan, objects: &[MappedObject]) -> Vec<Arc<DebugSource>> {
+    let of_planned = |planned: &PlannedObject| {
+        let object = objects
+            .iter()
+            .find(|object| object.attach_path == planned.attach_path);
+        object.map(|object| Arc::clone(object.file.debug()))
+    };
+    plan.objects.iter().filter_map(of_planned).collect()
 }
 
 /// Opens the plan's files, and gives the kernel the descriptors instead of paths.
@@ -132,7 +158,22 @@ fn hold_files(plan: &mut Plan) -> Result<Vec<File>, SessionError> {
     Ok(files)
 }
 
-fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Request, SessionError> {
+/// Where debug files are looked for. Servers that cannot be asked are no reason to give up.
+fn finder(symbols: &SymbolConfig) -> Arc<Finder> {
+    let debuginfod = match symbols.download {
+        Download::Never => None,
+        Download::WhenMissing => Debuginfod::from_environment()
+            .inspect_err(|error| log::warn!("{error}"))
+            .ok(),
+    };
+    Arc::new(Finder {
+        debug_dirs: symbols.debug_dirs.clone(),
+        debuginfod,
+    })
+}
+
+fn request(config: &SessionConfig) -> Result<Request, SessionError> {
+    let (selection, probing): (&SelectionConfig, ProbingConfig) = (&config.selection, config.probing);
     let SelectionConfig {
         functions,
         exclude,
@@ -155,6 +196,7 @@ fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Reques
         focus: parsed(focus)?,
         returns: probing.returns,
         site: probing.site,
+        names: config.symbols.names,
     })
 }
 
@@ -163,6 +205,8 @@ type MappedBy = BTreeMap<PathBuf, Vec<u32>>;
 /// Reads the files. One that is no ELF file (a JIT's, a font) has no functions; the program itself must be one.
 fn open_objects(
     files: BTreeMap<FileId, (MappedFile, Vec<u32>)>,
+    finder: &Arc<Finder>,
+    request: &Request,
 ) -> Result<(Vec<MappedObject>, MappedBy), SessionError> {
     let mut objects = Vec::new();
     let mut mapped_by = MappedBy::new();
@@ -177,7 +221,20 @@ fn open_objects(
             .file_name()
             .map_or_else(|| path.to_string_lossy(), |name| name.to_string_lossy())
             .into_owned();
-        let file = match ObjectFile::open(&attach_path, name.clone()) {
+        let is_named = |pattern: &Pattern| pattern.names_object() && pattern.matches_object(&name, &path);
+        let search = Search {
+            finder: Arc::clone(finder),
+            root: pids.first().map(|pid| PathBuf::from(format!("/proc/{pid}/root"))),
+            path: path.clone(),
+            // Only files that functions are looked for in are worth a download.
+            download: is_main
+                || request
+                    .objects
+                    .iter()
+                    .any(|pattern| pattern.matches(&name, &path))
+                || request.functions.iter().chain(&request.focus).any(is_named),
+        };
+        let file = match ObjectFile::open_with(&attach_path, name.clone(), search) {
             Ok(file) => file,
             Err(error) if is_main => return Err(error.into()),
             Err(error) => {

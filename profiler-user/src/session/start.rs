@@ -11,7 +11,7 @@ use super::attachment::Attachments;
 use super::counters::Counters;
 use super::governor::{CostModel, Governor};
 use super::live::{Session, Settings};
-use super::reader::Reader;
+use super::reader::{Reader, Reading};
 use super::setup::{self, Setup};
 use super::state::{Forks, State};
 use super::summary_json::SummaryFile;
@@ -22,7 +22,7 @@ use crate::kernel::error::KernelError;
 use crate::kernel::load::{CounterLayout, Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, capability};
 use crate::recorder::{EventPipeline, Recorder};
-use crate::resolve::Threads;
+use crate::resolve::{LinesAhead, Threads};
 use crate::target::process::Process;
 
 /// Perf-event probes from which on their detaching takes seconds.
@@ -45,6 +45,7 @@ pub(super) fn start(
     let measuring = measure_probes(config.probing.attach_mode);
     let setup = setup::plan(processes, config)?;
     setup.check()?;
+    let lines = read_lines(&setup, config)?;
     let (mode, cost) = measured(measuring)?;
     let mut kernel = load(&setup, config, mode)?;
     let rings = (kernel.take_events()?, kernel.take_process_events()?);
@@ -56,22 +57,23 @@ pub(super) fn start(
     let attaching = Instant::now();
     let attachments = Attachments::new(&kernel, &setup.plan, &setup.mapped_by)?;
     let attach_time = attaching.elapsed();
-    let names = FunctionNames::from(&setup.plan);
-    let start_pipeline = |recorder| EventPipeline::new(names, recorder, Threads::of_this_machine());
-    let pipeline = outputs.recorder.map(start_pipeline).transpose()?;
+    let pipeline = outputs.recorder.map(|recorder| start_pipeline(&setup, recorder));
+    let pipeline = pipeline.transpose()?;
     let governor = Governor::new(
         config.limits.max_overhead,
         setup.plan.functions.len(),
         pipeline.is_some(),
     );
     let (sender, notices) = unbounded_channel();
-    let reader = Reader::start(rings, pipeline, sender)?;
+    let reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
+    let reader = Reader::start(rings, reading, sender)?;
     let title = title(processes);
     let announcement = announcement(&title, &setup, mode, started);
     let state = State {
         kernel,
         attachments,
         setup,
+        lines,
         counters: Counters::default(),
         governor,
         model: CostModel::new(cost),
@@ -97,6 +99,22 @@ pub(super) fn start(
         ends,
         settings,
         summary_file: outputs.summary,
+    })
+}
+
+fn start_pipeline(setup: &Setup, recorder: Box<dyn Recorder>) -> Result<EventPipeline, SessionError> {
+    let names = FunctionNames::from(&setup.plan);
+    Ok(EventPipeline::new(names, recorder, Threads::of_this_machine())?)
+}
+
+/// Begins to read the lines of the plan's functions, if anything shows them; the probes are attached meanwhile.
+fn read_lines(setup: &Setup, config: &SessionConfig) -> Result<LinesAhead, SessionError> {
+    if config.recording.is_none() && config.summary_json.is_none() {
+        return Ok(LinesAhead::none());
+    }
+    LinesAhead::start(setup.lines_wanted(&config.symbols)).map_err(|source| SessionError::System {
+        what: "start the thread that reads lines",
+        source,
     })
 }
 

@@ -20,11 +20,14 @@ use crate::aggregate::FunctionTotals;
 use crate::kernel::link;
 use crate::kernel::load::Kernel;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
+use crate::resolve::LinesAhead;
 use crate::target::process::Process;
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
 /// How often the governor looks at the cost.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
+/// How long the end waits for lines that are still being read.
+const LINES_WAIT: Duration = Duration::from_secs(10);
 /// Functions named in a note.
 const NAMED: usize = 5;
 
@@ -33,6 +36,7 @@ pub(super) struct State {
     pub(super) kernel: Kernel,
     pub(super) attachments: Attachments,
     pub(super) setup: Setup,
+    pub(super) lines: LinesAhead,
     pub(super) counters: Counters,
     pub(super) governor: Governor,
     pub(super) model: CostModel,
@@ -300,6 +304,10 @@ impl State {
             attach: self.attach_time,
             detach: detaching.elapsed(),
         };
+        if !self.lines.wait(LINES_WAIT) {
+            self.notes
+                .push("the debug information was not read in time: source lines are missing".to_owned());
+        }
         let totals = self.totals();
         let losses = self.losses(&totals);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
@@ -320,6 +328,7 @@ impl State {
                 kernel,
                 counters,
                 setup,
+                lines,
                 ..
             } = &mut self;
             file.write(&mut SummaryData {
@@ -327,6 +336,7 @@ impl State {
                 mode: kernel.mode,
                 histogram: &mut |function| counters.histogram(kernel, function),
                 plan: &setup.plan,
+                lines: lines.get(),
                 totals: &totals,
                 losses: &losses,
                 recorded: counts,

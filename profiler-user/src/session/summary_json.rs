@@ -12,8 +12,10 @@ use super::SessionError;
 use crate::aggregate::FunctionTotals;
 use crate::aggregate::histogram::Histogram;
 use crate::kernel::AttachMode;
+use crate::object::debug::SourceLine;
 use crate::probe::plan::{Plan, PlannedFunction, Returns};
 use crate::recorder::PipelineCounts;
+use crate::resolve::FunctionLines;
 
 /// A file that will hold the summary: opened before anything is attached.
 pub struct SummaryFile {
@@ -42,6 +44,8 @@ pub struct SummaryData<'a> {
     pub mode: AttachMode,
     /// The plan.
     pub plan: &'a Plan,
+    /// The source lines of the functions, if they were read in time.
+    pub lines: Option<&'a FunctionLines>,
     /// By function: its counters.
     pub totals: &'a [FunctionTotals],
     /// Reads a function's histogram.
@@ -82,6 +86,7 @@ fn document(data: &mut SummaryData<'_>) -> Value {
         times,
         mode,
         plan,
+        lines,
         totals,
         histogram,
         losses,
@@ -94,7 +99,8 @@ fn document(data: &mut SummaryData<'_>) -> Value {
         if totals.returns > 0 {
             totals.histogram = histogram(planned.id);
         }
-        function(plan, planned, &totals)
+        let line = lines.and_then(|lines| lines.get(planned.id.0 as usize));
+        function(plan, (planned, line), &totals)
     };
     let functions: Vec<Value> = plan.functions.iter().zip(*totals).map(with_histogram).collect();
     let loss: serde_json::Map<String, Value> = losses
@@ -123,11 +129,17 @@ fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
 
-fn function(plan: &Plan, planned: &PlannedFunction, totals: &FunctionTotals) -> Value {
+fn function(
+    plan: &Plan,
+    (planned, line): (&PlannedFunction, Option<&SourceLine>),
+    totals: &FunctionTotals,
+) -> Value {
     json!({
         "function": planned.name,
         "aliases": planned.aliases,
         "object": plan.objects[planned.object].name,
+        "file": line.map(|line| &*line.file),
+        "line": line.map(|line| line.line),
         "calls": totals.calls,
         "returns": totals.returns,
         "total_ns": totals.total_ns,

@@ -42,9 +42,7 @@ pub(super) fn old_header(section: &[u8]) -> Option<(u64, &[u8])> {
 
 /// Decompresses to exactly `size` bytes.
 pub(super) fn decompress(compression: Compression, bytes: &[u8], size: u64) -> Result<Vec<u8>, Defect> {
-    let most = (bytes.len() as u64)
-        .saturating_mul(MAX_RATIO)
-        .max(ALWAYS_ALLOWED);
+    let most = (bytes.len() as u64).saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED);
     if size > most {
         return Err(Defect::Compression);
     }

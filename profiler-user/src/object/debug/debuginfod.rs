@@ -22,7 +22,9 @@ pub enum DebuginfodError {
     #[error("debuginfod: there is no folder for downloads: set `DEBUGINFOD_CACHE_PATH` or `HOME`")]
     NoCache,
     /// No servers were named.
-    #[error("debuginfod: `DEBUGINFOD_URLS` names no server (under sudo: `sudo --preserve-env=DEBUGINFOD_URLS …`)")]
+    #[error(
+        "debuginfod: `DEBUGINFOD_URLS` names no server (under sudo: `sudo --preserve-env=DEBUGINFOD_URLS …`)"
+    )]
     NoServers,
     /// A server speaks TLS only.
     #[error("debuginfod: `{url}` needs the program `{CLIENT}` (package debuginfod), which is not installed")]
@@ -89,7 +91,11 @@ impl Debuginfod {
             .or_else(|| text("HOME").map(|home| under(Path::new(&home).join(".cache"))))
             .ok_or(DebuginfodError::NoCache)?;
         let seconds = text("DEBUGINFOD_TIMEOUT").and_then(|seconds| seconds.parse().ok());
-        Ok(Self::new(urls, cache, seconds.map_or(TIMEOUT, Duration::from_secs)))
+        Ok(Self::new(
+            urls,
+            cache,
+            seconds.map_or(TIMEOUT, Duration::from_secs),
+        ))
     }
 
     /// The debug file with this build id, in hexadecimal digits; none if no server has it.
@@ -112,7 +118,12 @@ impl Debuginfod {
         fetched
     }
 
-    fn ask_all(&self, build_id: &str, folder: &Path, deadline: Instant) -> Result<Option<PathBuf>, DebuginfodError> {
+    fn ask_all(
+        &self,
+        build_id: &str,
+        folder: &Path,
+        deadline: Instant,
+    ) -> Result<Option<PathBuf>, DebuginfodError> {
         let cache_error = |path: &Path| {
             let path = path.to_owned();
             move |source| DebuginfodError::Cache { path, source }
@@ -147,18 +158,21 @@ impl Debuginfod {
             // It may be there no more; the folder is a cache.
             let _: io::Result<()> = fs::remove_file(&unfinished);
         }
-        match failure {
-            Some(failure) => Err(failure),
-            None => {
-                let file = folder.join("debuginfo");
-                fs::write(&file, b"").map_err(cache_error(&file))?;
-                Ok(None)
-            }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
+        let file = folder.join("debuginfo");
+        fs::write(&file, b"").map_err(cache_error(&file))?;
+        Ok(None)
     }
 
     /// Has the C client ask a server that speaks TLS. It keeps the file at the same place.
-    fn ask_client(&self, url: &str, build_id: &str, deadline: Instant) -> Result<Option<PathBuf>, DebuginfodError> {
+    fn ask_client(
+        &self,
+        url: &str,
+        build_id: &str,
+        deadline: Instant,
+    ) -> Result<Option<PathBuf>, DebuginfodError> {
         let failed = |source| DebuginfodError::Fetch {
             url: url.to_owned(),
             source,
@@ -182,7 +196,9 @@ impl Debuginfod {
             return Err(DebuginfodError::TimeOver);
         }
         let file = self.cache.join(build_id).join("debuginfo");
-        Ok(fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0).then_some(file))
+        Ok(fs::metadata(&file)
+            .is_ok_and(|metadata| metadata.len() > 0)
+            .then_some(file))
     }
 }
 

@@ -36,7 +36,10 @@ pub(super) enum Reference {
     Shared(DebugInfoOffset),
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the other forms refer to nothing that is read here")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other forms refer to nothing that is read here"
+)]
 pub(super) fn reference(value: AttributeValue<Slice<'_>>) -> Option<Reference> {
     match value {
         AttributeValue::UnitRef(offset) => Some(Reference::Unit(offset.0)),
@@ -70,7 +73,7 @@ pub(super) struct RangeAttributes {
 #[derive(Default)]
 pub(super) struct Ranges {
     /// Beginnings and ends, in the order of the file.
-    pub(super) ranges: Vec<(u64, u64)>,
+    pub(super) list: Vec<(u64, u64)>,
     /// They come from a list, which is complete.
     pub(super) listed: bool,
     /// Where it is entered.
@@ -103,7 +106,7 @@ impl RangeAttributes {
         let mut found = Ranges::default();
         let mut add = |begin: u64, end: u64| {
             if begin != 0 && begin < end {
-                found.ranges.push((begin, end));
+                found.list.push((begin, end));
             }
         };
         if let Some(list) = self.list {
@@ -119,9 +122,9 @@ impl RangeAttributes {
             let end = self.high.or_else(|| low.checked_add(self.size?));
             add(low, end.unwrap_or(low));
         }
-        found.listed = self.list.is_some() && !found.ranges.is_empty();
+        found.listed = self.list.is_some() && !found.list.is_empty();
         let first = self.low.filter(|low| *low != 0 && self.list.is_none());
-        let first = first.or_else(|| found.ranges.first().map(|(begin, _)| *begin));
+        let first = first.or_else(|| found.list.first().map(|(begin, _)| *begin));
         let distant = || first?.checked_add(self.entry_distance?);
         found.entry = self.entry.or_else(distant).or(first).unwrap_or(0);
         found
@@ -152,12 +155,7 @@ impl<'a> Units<'a> {
                     names.linkage = self.text(unit, value);
                 }
                 constants::DW_AT_name => names.plain = self.text(unit, value),
-                constants::DW_AT_decl_file => {
-                    names.file = match value {
-                        AttributeValue::FileIndex(file) => Some(file),
-                        _ => attribute.udata_value(),
-                    };
-                }
+                constants::DW_AT_decl_file => names.file = attribute.udata_value(),
                 constants::DW_AT_decl_line => names.line = attribute.udata_value(),
                 constants::DW_AT_abstract_origin | constants::DW_AT_specification => {
                     names.next = self.follow(die, value);

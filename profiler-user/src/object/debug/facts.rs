@@ -166,7 +166,12 @@ impl<'a> Reading<'_, 'a> {
         Some((around.function?, around.inlined))
     }
 
-    fn enter(&mut self, entries: &EntriesRaw<'_, Slice<'a>>, has_children: bool, (function, inlined): (Option<u32>, u32)) {
+    fn enter(
+        &mut self,
+        entries: &EntriesRaw<'_, Slice<'a>>,
+        has_children: bool,
+        (function, inlined): (Option<u32>, u32),
+    ) {
         if has_children {
             self.around.push(Around {
                 depth: entries.next_depth(),
@@ -188,7 +193,7 @@ impl<'a> Reading<'_, 'a> {
         }
         let ranges = attributes.read(self.units, self.unit);
         let mut index = None;
-        if !ranges.ranges.is_empty() {
+        if !ranges.list.is_empty() {
             let function = self.facts.functions.len() as u32;
             index = Some(function);
             let of_function = |(begin, end): &(u64, u64)| FunctionRange {
@@ -196,7 +201,7 @@ impl<'a> Reading<'_, 'a> {
                 end: *end,
                 function,
             };
-            self.facts.ranges.extend(ranges.ranges.iter().map(of_function));
+            self.facts.ranges.extend(ranges.list.iter().map(of_function));
             self.facts.functions.push(FunctionFacts {
                 die,
                 entry: ranges.entry,
@@ -207,7 +212,11 @@ impl<'a> Reading<'_, 'a> {
         Some(())
     }
 
-    fn inlined(&mut self, entries: &mut EntriesRaw<'_, Slice<'a>>, abbreviation: &gimli::Abbreviation) -> Option<()> {
+    fn inlined(
+        &mut self,
+        entries: &mut EntriesRaw<'_, Slice<'a>>,
+        abbreviation: &gimli::Abbreviation,
+    ) -> Option<()> {
         let (function, depth) = self.function_around()?;
         let mut attributes = RangeAttributes::default();
         let (mut origin, mut call_file, mut call_line) = (None, None, 0);
@@ -215,12 +224,7 @@ impl<'a> Reading<'_, 'a> {
             let attribute = entries.read_attribute(*spec).ok()?;
             match attribute.name() {
                 constants::DW_AT_abstract_origin => origin = Some(attribute.value()),
-                constants::DW_AT_call_file => {
-                    call_file = match attribute.value() {
-                        gimli::AttributeValue::FileIndex(file) => Some(file),
-                        _ => attribute.udata_value(),
-                    };
-                }
+                constants::DW_AT_call_file => call_file = attribute.udata_value(),
                 constants::DW_AT_call_line => call_line = attribute.udata_value().unwrap_or(0) as u32,
                 _ => attributes.note(self.unit, &attribute),
             }
@@ -228,7 +232,11 @@ impl<'a> Reading<'_, 'a> {
         // Before DWARF 5, file 0 means that none is known.
         let counts_from = u64::from(self.unit.header.version() < 5);
         let (file, unit) = self.place;
-        let here = Die { file, unit, offset: 0 };
+        let here = Die {
+            file,
+            unit,
+            offset: 0,
+        };
         let ranges = attributes.read(self.units, self.unit);
         let index = self.facts.inlined.len() as u32;
         let of_inlined = |(begin, end): &(u64, u64)| InlinedRange {
@@ -240,7 +248,7 @@ impl<'a> Reading<'_, 'a> {
         };
         self.facts
             .inlined_ranges
-            .extend(ranges.ranges.iter().map(of_inlined));
+            .extend(ranges.list.iter().map(of_inlined));
         self.facts.inlined.push(InlinedFacts {
             origin: origin.and_then(|origin| self.units.follow(here, origin)),
             function,

@@ -70,7 +70,12 @@ impl Search {
     pub(super) fn separate(&self, wanted: Wanted<'_>) -> Answer {
         let mut answer = Answer::default();
         if let Some(id) = wanted.build_id.filter(|id| id.len() > 2) {
-            let found = self.first(by_build_id(id), Proof::BuildId(id), wanted.own, &mut answer.refused);
+            let found = self.first(
+                &by_build_id(id),
+                Proof::BuildId(id),
+                wanted.own,
+                &mut answer.refused,
+            );
             if found.is_some() {
                 answer.found = found;
                 return answer;
@@ -101,7 +106,10 @@ impl Search {
         let named = if link.path.is_absolute() {
             self.in_roots(&link.path)
         } else {
-            near.parent().map(|folder| folder.join(&link.path)).into_iter().collect()
+            near.parent()
+                .map(|folder| folder.join(&link.path))
+                .into_iter()
+                .collect()
         };
         for path in named {
             if answer.found.is_none() {
@@ -109,11 +117,11 @@ impl Search {
             }
         }
         if answer.found.is_none() && link.build_id.len() > 2 {
-            answer.found = self.first(by_build_id(&link.build_id), proof, own, &mut answer.refused);
+            answer.found = self.first(&by_build_id(&link.build_id), proof, own, &mut answer.refused);
         }
         // Debug files that were copied elsewhere keep their layout.
         if let (None, Ok(inside)) = (&answer.found, link.path.strip_prefix(STANDARD)) {
-            answer.found = self.first(inside.to_owned(), proof, own, &mut answer.refused);
+            answer.found = self.first(inside, proof, own, &mut answer.refused);
         }
         answer
     }
@@ -126,15 +134,27 @@ impl Search {
     }
 
     /// The first match at a path within the folders of debug files.
-    fn first(&self, inside: PathBuf, proof: Proof<'_>, own: &Source, refused: &mut Vec<String>) -> Option<Found> {
+    fn first(
+        &self,
+        inside: &Path,
+        proof: Proof<'_>,
+        own: &Source,
+        refused: &mut Vec<String>,
+    ) -> Option<Found> {
         let mut folders = self.finder.debug_dirs.clone();
         folders.extend(self.in_roots(Path::new(STANDARD)));
         folders
             .into_iter()
-            .find_map(|folder| matching(&folder.join(&inside), proof, own, refused))
+            .find_map(|folder| matching(&folder.join(inside), proof, own, refused))
     }
 
-    fn by_link(&self, name: &Path, proof: Proof<'_>, own: &Source, refused: &mut Vec<String>) -> Option<Found> {
+    fn by_link(
+        &self,
+        name: &Path,
+        proof: Proof<'_>,
+        own: &Source,
+        refused: &mut Vec<String>,
+    ) -> Option<Found> {
         let folder = self.path.parent()?;
         let inside = folder.strip_prefix("/").unwrap_or(folder);
         let mut paths = Vec::new();
@@ -151,7 +171,9 @@ impl Search {
         }
         // The target's file system comes first as a whole.
         if let Some(root) = &self.root {
-            paths.sort_by_key(|path| !self.finder.debug_dirs.iter().any(|dir| path.starts_with(dir)) && !path.starts_with(root));
+            paths.sort_by_key(|path| {
+                !self.finder.debug_dirs.iter().any(|dir| path.starts_with(dir)) && !path.starts_with(root)
+            });
         }
         paths.iter().find_map(|path| matching(path, proof, own, refused))
     }

@@ -102,7 +102,10 @@ fn once(url: &str, deadline: Instant, output: &mut dyn Write) -> io::Result<Resu
     if chunked {
         copy_chunks(&mut reader, output)?;
     } else {
-        let copied = io::copy(&mut reader.by_ref().take(length.unwrap_or(MAX_BODY).min(MAX_BODY)), output)?;
+        let copied = io::copy(
+            &mut reader.by_ref().take(length.unwrap_or(MAX_BODY).min(MAX_BODY)),
+            output,
+        )?;
         if length.is_some_and(|length| length != copied) {
             return Err(wrong("the connection ended too early"));
         }

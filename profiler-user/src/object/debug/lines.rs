@@ -36,11 +36,18 @@ pub(super) struct LineTable<'a> {
 }
 
 impl<'a> LineTable<'a> {
-    pub(super) fn read(units: &Units<'a>, unit: UnitRef<'_, Slice<'a>>, offset: DebugLineOffset) -> Option<Self> {
+    pub(super) fn read(
+        units: &Units<'a>,
+        unit: UnitRef<'_, Slice<'a>>,
+        offset: DebugLineOffset,
+    ) -> Option<Self> {
         let (folder, name) = (unit.comp_dir, unit.name);
         let address_size = unit.header.address_size();
-        let program: IncompleteLineProgram<Slice<'a>> =
-            unit.dwarf.debug_line.program(offset, address_size, folder, name).ok()?;
+        let program: IncompleteLineProgram<Slice<'a>> = unit
+            .dwarf
+            .debug_line
+            .program(offset, address_size, folder, name)
+            .ok()?;
         let header = program.header().clone();
         units.spend(header.unit_length() as u64)?;
         let mut table = Self {
@@ -93,7 +100,9 @@ impl<'a> LineTable<'a> {
 
     /// File number and line of an address; 0 = code that belongs to no line.
     pub(super) fn at(&self, address: u64) -> Option<(u64, u32)> {
-        let after = self.sequences.partition_point(|sequence| sequence.begin <= address);
+        let after = self
+            .sequences
+            .partition_point(|sequence| sequence.begin <= address);
         let sequence = self.sequences.get(after.checked_sub(1)?)?;
         if address >= sequence.end {
             return None;
@@ -106,13 +115,19 @@ impl<'a> LineTable<'a> {
 
     /// Address, file number and line of all rows.
     pub(super) fn rows(&self) -> impl Iterator<Item = (u64, u64, u32)> {
-        let rows = self.sequences.iter().filter_map(|sequence| self.rows.get(sequence.rows.clone()));
-        rows.flatten().map(|row| (row.address, u64::from(row.file), row.line))
+        let rows = self
+            .sequences
+            .iter()
+            .filter_map(|sequence| self.rows.get(sequence.rows.clone()));
+        rows.flatten()
+            .map(|row| (row.address, u64::from(row.file), row.line))
     }
 
     /// Beginnings and ends of what it tells about.
     pub(super) fn sequences(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.sequences.iter().map(|sequence| (sequence.begin, sequence.end))
+        self.sequences
+            .iter()
+            .map(|sequence| (sequence.begin, sequence.end))
     }
 
     /// The path of a file: with the folder of the compilation, where it is relative.

@@ -97,11 +97,21 @@ mod tests {
             DebugLink::parse(b"ab\0\0\x04\x03\x02\x01").map(|link| link.crc),
             Some(0x0102_0304)
         );
-        for wrong in [&b"../x\0\0\0\0\0\0\0\0"[..], b"/x\0\0\0\0\0\0", b"..\0\0\0\0\0\0", b"", b"abc", b"abc\0\x01"] {
+        for wrong in [
+            &b"../x\0\0\0\0\0\0\0\0"[..],
+            b"/x\0\0\0\0\0\0",
+            b"..\0\0\0\0\0\0",
+            b"",
+            b"abc",
+            b"abc\0\x01",
+        ] {
             assert_eq!(DebugLink::parse(wrong), None, "{wrong:?}");
         }
         let shared = SharedLink::parse(b"/d/x\0\xaa\xbb").unwrap();
-        assert_eq!((shared.path.to_str(), &*shared.build_id), (Some("/d/x"), &[0xaa, 0xbb][..]));
+        assert_eq!(
+            (shared.path.to_str(), &*shared.build_id),
+            (Some("/d/x"), &[0xaa, 0xbb][..])
+        );
         let standard = SharedLink::parse_standard(b"\x05\0\0/d/x\0\x02\xaa\xbb").unwrap();
         assert_eq!(standard, shared);
         assert_eq!(SharedLink::parse_standard(b"\x05\0\x01/d/x\0\x02\xaa\xbb"), None);

@@ -75,7 +75,12 @@ fn advice(build_id: Option<&str>, refused: &[String]) -> String {
 
 /// `0123ab…`
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// Where one object's debug information is. Cheap to keep: only sections' names are read, and only when somebody asks.
@@ -205,7 +210,12 @@ impl DebugSource {
         match found.table.dwarf(&found.source, false) {
             Ok(sections) => Some(sections),
             Err(defect) => {
-                log::warn!("{}: `{}` cannot be used: {}", self.name, found.path.display(), defect.text());
+                log::warn!(
+                    "{}: `{}` cannot be used: {}",
+                    self.name,
+                    found.path.display(),
+                    defect.text()
+                );
                 None
             }
         }

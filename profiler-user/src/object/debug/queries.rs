@@ -1,6 +1,7 @@
 //! Questions to the debug information of an object.
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::die::Die;
@@ -14,6 +15,12 @@ pub struct SourceLine {
     pub file: Arc<str>,
     /// The line, from 1; 0 = code that belongs to no line.
     pub line: u32,
+}
+
+impl fmt::Display for SourceLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// One of the functions that an address belongs to.
@@ -55,7 +62,7 @@ impl<'a> Units<'a> {
     }
 
     fn location_in(&self, index: u32, address: u64) -> Option<SourceLine> {
-        let unit = self.units.get(index as usize)?;
+        let unit = self.main.get(index as usize)?;
         let (file, line) = self.lines(unit)?.at(address)?;
         let file = self.file(self.die(index, 0)?, file)?;
         Some(SourceLine { file, line })
@@ -115,7 +122,7 @@ impl<'a> Units<'a> {
     /// All functions with code whose declaration is known, in the order of the file.
     pub fn declarations(&self) -> Vec<Declaration> {
         let mut found = Vec::new();
-        for index in 0..self.units.len() as u32 {
+        for index in 0..self.main.len() as u32 {
             let functions = self.facts(index).into_iter().flat_map(|facts| &facts.functions);
             found.extend(functions.filter_map(|function| {
                 Some(Declaration {
@@ -136,9 +143,13 @@ impl<'a> Units<'a> {
     }
 
     /// Addresses and lines of the files that match, for lines that are wanted.
-    pub fn lines_where(&self, matches: &dyn Fn(&str) -> bool, wanted: &dyn Fn(u32) -> bool) -> Vec<(u64, u32)> {
+    pub fn lines_where(
+        &self,
+        matches: &dyn Fn(&str) -> bool,
+        wanted: &dyn Fn(u32) -> bool,
+    ) -> Vec<(u64, u32)> {
         let mut found = Vec::new();
-        for (index, unit) in self.units.iter().enumerate() {
+        for (index, unit) in self.main.iter().enumerate() {
             let Some(lines) = self.lines(unit) else { continue };
             let mut verdicts: HashMap<u64, bool> = HashMap::new();
             for (address, file, line) in lines.rows() {
@@ -161,7 +172,7 @@ impl<'a> Units<'a> {
     pub fn inlined(&self, matches: &dyn Fn(&str) -> bool) -> Vec<InlinedPlace<'a>> {
         let mut found = Vec::new();
         let mut verdicts: HashMap<Die, bool> = HashMap::new();
-        for index in 0..self.units.len() as u32 {
+        for index in 0..self.main.len() as u32 {
             let Some(facts) = self.facts(index) else { continue };
             for place in facts.inlined.iter().filter(|place| place.entry != 0) {
                 let Some(origin) = place.origin else { continue };

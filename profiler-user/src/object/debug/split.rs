@@ -11,6 +11,8 @@ use super::sections::{self, SectionTable};
 use super::units::{Slice, slice};
 use crate::object::source::Source;
 
+type SplitFile = OnceLock<Option<DwarfSections<Vec<u8>>>>;
+
 /// The files that one object's debug information refers to, read when they are first needed.
 #[derive(Debug)]
 pub(super) struct SplitFiles {
@@ -19,7 +21,7 @@ pub(super) struct SplitFiles {
     path: PathBuf,
     package: OnceLock<Option<DwarfPackageSections<Vec<u8>>>>,
     /// By unit.
-    files: OnceLock<Box<[OnceLock<Option<DwarfSections<Vec<u8>>>>]>>,
+    files: OnceLock<Box<[SplitFile]>>,
 }
 
 /// The part of a unit that is elsewhere.
@@ -55,7 +57,9 @@ impl SplitFiles {
         let dwarf = self.packaged(skeleton).or_else(|| self.own_file(skeleton))?;
         let mut headers = dwarf.units();
         while let Ok(Some(header)) = headers.next() {
-            let Ok(mut unit) = dwarf.unit(header) else { continue };
+            let Ok(mut unit) = dwarf.unit(header) else {
+                continue;
+            };
             if unit.dwo_id == Some(skeleton.id) {
                 unit.copy_relocated_attributes(skeleton.unit);
                 return Some(SplitUnit { dwarf, unit });
@@ -79,7 +83,13 @@ impl SplitFiles {
         let mut paths = self.search.in_roots(&named(&self.search.path));
         paths.push(named(&self.path));
         let file_name = named(Path::new(self.search.path.file_name()?));
-        paths.extend(self.search.finder.debug_dirs.iter().map(|dir| dir.join(&file_name)));
+        paths.extend(
+            self.search
+                .finder
+                .debug_dirs
+                .iter()
+                .map(|dir| dir.join(&file_name)),
+        );
         paths.iter().find_map(|path| {
             let source = Source::open(path).ok()?;
             let table = SectionTable::read(&source).ok()?;
@@ -96,7 +106,9 @@ impl SplitFiles {
         let files = self
             .files
             .get_or_init(|| (0..skeleton.count).map(|_| OnceLock::new()).collect());
-        let sections = files.get(skeleton.index)?.get_or_init(|| self.load_file(skeleton));
+        let sections = files
+            .get(skeleton.index)?
+            .get_or_init(|| self.load_file(skeleton));
         let mut dwarf = sections.as_ref()?.borrow(|bytes| slice(bytes));
         dwarf.make_dwo(skeleton.dwarf);
         Some(dwarf)
@@ -106,7 +118,11 @@ impl SplitFiles {
         let name = skeleton.unit.dwo_name().ok()??;
         let name = skeleton.dwarf.attr_string(skeleton.unit, name).ok()?;
         let name = Path::new(OsStr::from_bytes(name.slice()));
-        let folder = skeleton.unit.comp_dir.map(|folder| folder.slice()).unwrap_or_default();
+        let folder = skeleton
+            .unit
+            .comp_dir
+            .map(|folder| folder.slice())
+            .unwrap_or_default();
         let built = Path::new(OsStr::from_bytes(folder)).join(name);
         let mut paths = Vec::new();
         if built.is_absolute() {
@@ -118,7 +134,13 @@ impl SplitFiles {
                 paths.extend(self.search.in_roots(&folder.join(file_name)));
             }
         }
-        paths.extend(self.search.finder.debug_dirs.iter().map(|dir| dir.join(file_name)));
+        paths.extend(
+            self.search
+                .finder
+                .debug_dirs
+                .iter()
+                .map(|dir| dir.join(file_name)),
+        );
         paths.iter().find_map(|path| {
             let source = Source::open(path).ok()?;
             let sections = SectionTable::read(&source).ok()?.dwarf(&source, true).ok()?;

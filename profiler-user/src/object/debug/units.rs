@@ -29,12 +29,15 @@ pub(super) fn slice(bytes: &[u8]) -> Slice<'_> {
 /// A unit: what one run of the compiler has made, or a part that several have in common.
 pub(super) struct Unit<'a> {
     pub(super) offset: usize,
-    pub(super) unit: gimli::Unit<Slice<'a>>,
+    pub(super) header: gimli::Unit<Slice<'a>>,
     lines_at: Option<DebugLineOffset>,
     facts: OnceCell<Facts>,
     lines: OnceCell<Option<Rc<LineTable<'a>>>>,
     split: OnceCell<Option<Box<SplitUnit<'a>>>>,
 }
+
+/// Tables of lines, by their place.
+type Tables<'a> = HashMap<(InFile, usize), Option<Rc<LineTable<'a>>>>;
 
 struct UnitRange {
     begin: u64,
@@ -48,11 +51,11 @@ struct UnitRange {
 pub struct Units<'a> {
     pub(super) info: &'a DebugInfo,
     pub(super) dwarf: Dwarf<Slice<'a>>,
-    pub(super) units: Vec<Unit<'a>>,
+    pub(super) main: Vec<Unit<'a>>,
     pub(super) shared: Vec<Unit<'a>>,
     ranges: Vec<UnitRange>,
     pub(super) names: RefCell<HashMap<Die, Option<&'a [u8]>>>,
-    tables: RefCell<HashMap<(InFile, usize), Option<Rc<LineTable<'a>>>>>,
+    tables: RefCell<Tables<'a>>,
     budget: Cell<u64>,
 }
 
@@ -67,20 +70,23 @@ impl<'a> Units<'a> {
                 dwarf.debug_line.reader(),
                 dwarf.debug_str.reader(),
             ];
-            sections.map(|section| section.slice().len() as u64).iter().sum::<u64>()
+            sections
+                .map(|section| section.slice().len() as u64)
+                .iter()
+                .sum::<u64>()
         };
         let bytes = length(&dwarf) + dwarf.sup().map_or(0, length);
         let mut units = Self {
             info,
             dwarf,
-            units: Vec::new(),
+            main: Vec::new(),
             shared: Vec::new(),
             ranges: Vec::new(),
             names: RefCell::default(),
             tables: RefCell::default(),
             budget: Cell::new(bytes.saturating_mul(BUDGET_PER_BYTE).max(LEAST_BUDGET)),
         };
-        units.units = units.read_units(&units.dwarf)?;
+        units.main = units.read_units(&units.dwarf)?;
         if let Some(shared) = units.dwarf.sup() {
             units.shared = units.read_units(shared)?;
         }
@@ -132,7 +138,7 @@ impl<'a> Units<'a> {
             }
             units.push(Unit {
                 offset: offset.0,
-                unit,
+                header: unit,
                 lines_at,
                 facts: OnceCell::new(),
                 lines: OnceCell::new(),
@@ -154,8 +160,8 @@ impl<'a> Units<'a> {
             }
         }
         let mut ranges = Vec::new();
-        for (index, unit) in self.units.iter().enumerate() {
-            if matches!(unit.unit.header.type_(), UnitType::Partial) {
+        for (index, unit) in self.main.iter().enumerate() {
+            if matches!(unit.header.header.type_(), UnitType::Partial) {
                 continue;
             }
             let mut add = |begin: u64, end: u64| {
@@ -172,13 +178,18 @@ impl<'a> Units<'a> {
             let own = self.root_ranges(unit);
             let list = listed.get(&unit.offset);
             if let (Some(list), false) = (list, own.listed) {
-                list.iter().for_each(|(begin, end)| add(*begin, *end));
-            } else if own.ranges.is_empty() {
+                for (begin, end) in list {
+                    add(*begin, *end);
+                }
+            } else if own.list.is_empty() {
                 let lines = self.lines(unit);
-                let sequences = lines.iter().flat_map(|lines| lines.sequences());
-                sequences.for_each(|(begin, end)| add(begin, end));
+                for (begin, end) in lines.iter().flat_map(|lines| lines.sequences()) {
+                    add(begin, end);
+                }
             } else {
-                own.ranges.iter().for_each(|(begin, end)| add(*begin, *end));
+                for (begin, end) in own.list {
+                    add(begin, end);
+                }
             }
         }
         ranges.sort_unstable_by_key(|range| (range.end, range.unit));
@@ -191,7 +202,7 @@ impl<'a> Units<'a> {
     }
 
     fn root_ranges(&self, unit: &Unit<'a>) -> Ranges {
-        let reference = UnitRef::new(&self.dwarf, &unit.unit);
+        let reference = UnitRef::new(&self.dwarf, &unit.header);
         let read = || {
             let mut entries = reference.entries_raw(None).ok()?;
             let abbreviation = entries.read_abbreviation().ok()??;
@@ -211,27 +222,27 @@ impl<'a> Units<'a> {
             .iter()
             .take_while(move |range| range.min_begin <= address);
         near.filter(move |range| range.begin <= address)
-            .filter_map(|range| Some((range.unit, self.units.get(range.unit as usize)?)))
+            .filter_map(|range| Some((range.unit, self.main.get(range.unit as usize)?)))
     }
 
     /// The unit's DIEs: its own, or those of its larger part, which is elsewhere.
     pub(super) fn dies(&self, index: u32) -> Option<(InFile, UnitRef<'_, Slice<'a>>)> {
-        let unit = self.units.get(index as usize)?;
+        let unit = self.main.get(index as usize)?;
         Some(match self.split(index) {
             Some(split) => (InFile::Split, UnitRef::new(&split.dwarf, &split.unit)),
-            None => (InFile::Main, UnitRef::new(&self.dwarf, &unit.unit)),
+            None => (InFile::Main, UnitRef::new(&self.dwarf, &unit.header)),
         })
     }
 
     /// The part of a unit that is in another file.
     pub(super) fn split(&self, index: u32) -> Option<&SplitUnit<'a>> {
-        let unit = self.units.get(index as usize)?;
+        let unit = self.main.get(index as usize)?;
         let split = unit.split.get_or_init(|| {
             let skeleton = Skeleton {
                 index: index as usize,
-                count: self.units.len(),
-                id: unit.unit.dwo_id?,
-                unit: &unit.unit,
+                count: self.main.len(),
+                id: unit.header.dwo_id?,
+                unit: &unit.header,
                 dwarf: &self.dwarf,
             };
             self.info.split.unit(skeleton).map(Box::new)
@@ -241,10 +252,12 @@ impl<'a> Units<'a> {
 
     /// The functions of a unit, and what was inlined into them.
     pub(super) fn facts(&self, index: u32) -> Option<&Facts> {
-        let unit = self.units.get(index as usize)?;
+        let unit = self.main.get(index as usize)?;
         let facts = unit.facts.get_or_init(|| {
             let dies = self.dies(index);
-            dies.map_or_else(Facts::default, |(file, dies)| Facts::read(self, (file, index), dies))
+            dies.map_or_else(Facts::default, |(file, dies)| {
+                Facts::read(self, (file, index), dies)
+            })
         });
         Some(facts)
     }
@@ -260,7 +273,7 @@ impl<'a> Units<'a> {
     pub(super) fn lines_of(&self, die: Die) -> Option<Rc<LineTable<'a>>> {
         match die.file {
             // Split parts have no table of their own.
-            InFile::Main | InFile::Split => self.lines(self.units.get(die.unit as usize)?).cloned(),
+            InFile::Main | InFile::Split => self.lines(self.main.get(die.unit as usize)?).cloned(),
             InFile::Shared => self.line_table(InFile::Shared, self.shared.get(die.unit as usize)?),
         }
     }
@@ -275,7 +288,7 @@ impl<'a> Units<'a> {
             InFile::Main | InFile::Split => &self.dwarf,
             InFile::Shared => self.dwarf.sup()?,
         };
-        let table = LineTable::read(self, UnitRef::new(dwarf, &unit.unit), offset).map(Rc::new);
+        let table = LineTable::read(self, UnitRef::new(dwarf, &unit.header), offset).map(Rc::new);
         self.tables.borrow_mut().insert((file, offset.0), table.clone());
         table
     }
@@ -283,12 +296,14 @@ impl<'a> Units<'a> {
     /// The unit of a file that holds this offset of its `.debug_info`, and the offset within the unit.
     pub(super) fn find(&self, file: InFile, offset: DebugInfoOffset) -> Option<Die> {
         let units = match file {
-            InFile::Main => &self.units,
+            InFile::Main => &self.main,
             InFile::Shared => &self.shared,
             InFile::Split => return None,
         };
-        let index = units.partition_point(|unit| unit.offset <= offset.0).checked_sub(1)?;
-        let inside = offset.to_unit_offset(&units[index].unit.header)?;
+        let index = units
+            .partition_point(|unit| unit.offset <= offset.0)
+            .checked_sub(1)?;
+        let inside = offset.to_unit_offset(&units[index].header.header)?;
         Some(Die {
             file,
             unit: index as u32,
@@ -300,8 +315,8 @@ impl<'a> Units<'a> {
     pub(super) fn unit_of(&self, die: Die) -> Option<UnitRef<'_, Slice<'a>>> {
         let index = die.unit as usize;
         match die.file {
-            InFile::Main => Some(UnitRef::new(&self.dwarf, &self.units.get(index)?.unit)),
-            InFile::Shared => Some(UnitRef::new(self.dwarf.sup()?, &self.shared.get(index)?.unit)),
+            InFile::Main => Some(UnitRef::new(&self.dwarf, &self.main.get(index)?.header)),
+            InFile::Shared => Some(UnitRef::new(self.dwarf.sup()?, &self.shared.get(index)?.header)),
             InFile::Split => {
                 let split = self.split(die.unit)?;
                 Some(UnitRef::new(&split.dwarf, &split.unit))
@@ -344,10 +359,16 @@ impl<'a> Abbreviations<'a> {
 
     fn of(&mut self, header: &UnitHeader<Slice<'a>>) -> Option<Arc<gimli::Abbreviations>> {
         let offset = header.debug_abbrev_offset();
-        let Self { section, starts, read } = self;
+        let Self {
+            section,
+            starts,
+            read,
+        } = self;
         let table = read.entry(offset.0).or_insert_with(|| {
             let next = starts.partition_point(|start| *start <= offset.0);
-            let end = starts.get(next).map_or(section.len(), |end| section.len().min(*end));
+            let end = starts
+                .get(next)
+                .map_or(section.len(), |end| section.len().min(*end));
             let part = DebugAbbrev::new(&section[..end], LittleEndian);
             part.abbreviations(offset).ok().map(Arc::new)
         });

@@ -1,0 +1,138 @@
+//! The source lines of a plan's functions.
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::PathStyle;
+use crate::event::FunctionNames;
+use crate::object::debug::{DebugError, DebugSource, SourceLine};
+use crate::probe::plan::Plan;
+
+/// By function: where it is declared, or else the line of its first instruction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionLines(Vec<Option<SourceLine>>);
+
+/// Which lines are to be read, without anything else of the plan: it can be given to another thread.
+#[derive(Clone, Debug)]
+pub struct LinesWanted {
+    /// By object of the plan.
+    debug: Vec<Arc<DebugSource>>,
+    /// By function: its object, and its address there.
+    functions: Vec<(usize, u64)>,
+    style: PathStyle,
+}
+
+impl LinesWanted {
+    /// The lines of all functions of a plan. `debug`: by object of the plan.
+    pub fn new(plan: &Plan, debug: &[Arc<DebugSource>], style: &PathStyle) -> Self {
+        let functions = plan.functions.iter();
+        Self {
+            debug: debug.to_vec(),
+            functions: functions
+                .map(|function| (function.object, function.address))
+                .collect(),
+            style: style.clone(),
+        }
+    }
+
+    /// Reads them. The debug information of one object after the other is in memory for that.
+    pub fn read(&self) -> FunctionLines {
+        let mut lines = vec![None; self.functions.len()];
+        let mut shown: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        for (object, debug) in self.debug.iter().enumerate() {
+            let places = self.functions.iter().enumerate();
+            let places: Vec<(usize, u64)> = places
+                .filter(|(_, (of, _))| *of == object)
+                .map(|(function, (_, address))| (function, *address))
+                .collect();
+            if let Err(error) = read_object(debug, &places, &mut lines) {
+                log::debug!("no lines: {error}");
+            }
+        }
+        for line in lines.iter_mut().flatten() {
+            let name = shown.entry(Arc::clone(&line.file));
+            line.file = Arc::clone(name.or_insert_with_key(|file| Arc::from(self.style.shown(file))));
+        }
+        FunctionLines(lines)
+    }
+}
+
+fn read_object(
+    debug: &DebugSource,
+    places: &[(usize, u64)],
+    lines: &mut [Option<SourceLine>],
+) -> Result<(), DebugError> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let debug = debug.load()?;
+    let units = debug.units()?;
+    for (function, address) in places {
+        lines[*function] = units.declaration(*address);
+    }
+    Ok(())
+}
+
+impl FunctionLines {
+    /// The line of a function.
+    pub fn get(&self, function: usize) -> Option<&SourceLine> {
+        self.0.get(function)?.as_ref()
+    }
+
+    /// Adds the lines to the functions' names.
+    pub fn complete(&self, names: &mut FunctionNames) {
+        for (function, line) in self.0.iter().enumerate() {
+            if let Some(SourceLine { file, line }) = line {
+                names.set_source(function as u32, Arc::clone(file), *line);
+            }
+        }
+    }
+
+    /// How many functions have one.
+    pub fn known(&self) -> usize {
+        self.0.iter().flatten().count()
+    }
+}
+
+/// Lines that are being read by a thread of their own.
+#[derive(Clone, Debug, Default)]
+pub struct LinesAhead(Option<Arc<OnceLock<FunctionLines>>>);
+
+impl LinesAhead {
+    /// Nobody wants them.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Begins to read them.
+    pub fn start(wanted: LinesWanted) -> std::io::Result<Self> {
+        let lines = Arc::new(OnceLock::new());
+        let read = Arc::clone(&lines);
+        std::thread::Builder::new()
+            .name("lines".to_owned())
+            .spawn(move || read.get_or_init(|| wanted.read()).known())?;
+        Ok(Self(Some(lines)))
+    }
+
+    /// Whether they are still being read.
+    pub fn is_pending(&self) -> bool {
+        self.0.as_ref().is_some_and(|lines| lines.get().is_none())
+    }
+
+    /// Waits until they are read; `false` if that takes longer.
+    pub fn wait(&self, longest: Duration) -> bool {
+        let deadline = Instant::now() + longest;
+        while self.is_pending() {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
+
+    /// The lines, once they are read.
+    pub fn get(&self) -> Option<&FunctionLines> {
+        self.0.as_ref()?.get()
+    }
+}
