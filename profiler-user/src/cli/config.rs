@@ -10,7 +10,7 @@ use super::args::{
 };
 use super::error::ConfigError;
 pub use super::parse::Budget;
-pub use super::symbols::{Download, SymbolConfig};
+pub use super::symbols::{Download, Inlined, SymbolConfig};
 use crate::describe::Table;
 use crate::kernel::AttachMode;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};

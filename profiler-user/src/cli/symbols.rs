@@ -20,6 +20,9 @@ pub struct SymbolArgs {
     /// Show at most this many last parts of source files' names
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub path_depth: Option<u16>,
+    /// Count calls of functions that `--function` names where they were inlined, too
+    #[arg(long, requires = "functions")]
+    pub inlined: bool,
     /// Show functions' names as compilers write them
     #[arg(long)]
     pub raw_names: bool,
@@ -34,8 +37,20 @@ pub struct SymbolConfig {
     pub download: Download,
     /// How source files' names are shown.
     pub paths: PathStyle,
+    /// Whether places where functions were inlined are probed.
+    pub inlined: Inlined,
     /// How functions' names are shown.
     pub names: NameStyle,
+}
+
+/// Whether places where functions were inlined are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inlined {
+    /// They are not.
+    #[default]
+    Told,
+    /// Each has a probe.
+    Probed,
 }
 
 /// Whether servers are asked for debug files.
@@ -55,6 +70,7 @@ impl From<SymbolArgs> for SymbolConfig {
             debuginfod,
             strip_prefixes,
             path_depth,
+            inlined,
             raw_names,
         } = args;
         Self {
@@ -68,6 +84,7 @@ impl From<SymbolArgs> for SymbolConfig {
                 strip_prefixes,
                 depth: path_depth.map(usize::from),
             },
+            inlined: if inlined { Inlined::Probed } else { Inlined::Told },
             names: if raw_names {
                 NameStyle::Raw
             } else {

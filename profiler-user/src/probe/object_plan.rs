@@ -6,6 +6,7 @@ use profiler_common::cookie::FunctionId;
 use super::analysis::{Analysis, Harmless};
 use super::body::Body;
 use super::entries;
+use super::inlined::{self, Place};
 use super::parallel;
 use super::plan::{
     LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Returns, ReturnsChoice, Site, SiteChoice,
@@ -29,7 +30,7 @@ pub(super) struct How {
 pub(super) fn add(
     plan: &mut Plan,
     object: &MappedObject,
-    selected: &[Selected],
+    (selected, places): (&[Selected], &[Place]),
     how: How,
 ) -> Result<(), PlanError> {
     let mut usable: Vec<Selected> = Vec::new();
@@ -41,12 +42,14 @@ pub(super) fn add(
             Some(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
-    if usable.is_empty() {
-        return Ok(());
-    }
     let number = plan.objects.len();
     let first = plan.functions.len();
-    for (planned, selected) in plan_functions(object, &usable, how)?.into_iter().zip(&usable) {
+    let planned = if usable.is_empty() {
+        Vec::new()
+    } else {
+        plan_functions(object, &usable, how)?
+    };
+    for (planned, selected) in planned.into_iter().zip(&usable) {
         match planned {
             Ok(function) => {
                 let id = FunctionId(plan.functions.len() as u32);
@@ -60,14 +63,42 @@ pub(super) fn add(
             Err(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
+    returns::drop_shared_exits(&mut plan.functions[first..]);
+    add_places(plan, object, places, (number, how.names))?;
     if plan.functions.len() > first {
-        returns::drop_shared_exits(&mut plan.functions[first..]);
         let (attach_path, path) = (object.attach_path.clone(), object.path.clone());
         plan.objects.push(PlannedObject {
             attach_path,
             path,
             name: object.name.clone(),
         });
+    }
+    Ok(())
+}
+
+/// Adds the places where functions were inlined.
+fn add_places(
+    plan: &mut Plan,
+    object: &MappedObject,
+    places: &[Place],
+    (number, names): (usize, NameStyle),
+) -> Result<(), PlanError> {
+    for planned in inlined::plan(object, places, names)? {
+        match planned {
+            Ok(function) => {
+                let id = FunctionId(plan.functions.len() as u32);
+                plan.functions.push(PlannedFunction {
+                    id,
+                    object: number,
+                    ..function
+                });
+            }
+            Err((name, reason)) => plan.left_out.push(LeftOut {
+                name,
+                object: object.name.clone(),
+                reason,
+            }),
+        }
     }
     Ok(())
 }

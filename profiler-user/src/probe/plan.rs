@@ -99,6 +99,8 @@ pub enum EntryOnlyReason {
     SharedExit,
     /// It starts without a return address at the stack pointer (`_start`, lazy binding), or replaces it.
     ForeignStack,
+    /// It was inlined, so that it has no return of its own.
+    Inlined,
     /// `--returns none`.
     Forced,
 }

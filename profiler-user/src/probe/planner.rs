@@ -3,11 +3,13 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
+use super::inlined::{self, InlinedChoice, Place};
 use super::object_plan::{self, How};
 use super::pattern::Pattern;
 use super::plan::Plan;
 use super::returns::ProcessFacts;
 use super::selection::{self, Request, Selected, Selection};
+use crate::object::debug::DebugError;
 use crate::object::{ObjectError, ObjectFile};
 
 /// An object that the target maps.
@@ -35,6 +37,22 @@ pub enum PlanError {
         pattern: String,
         /// The names most like it.
         nearest: Vec<String>,
+    },
+    /// A pattern of source files matches no function.
+    #[error("no function matches `{pattern}`: {why}")]
+    NoSource {
+        /// The pattern.
+        pattern: String,
+        /// What is missing.
+        why: String,
+    },
+    /// What a pattern names has no entry, since it was inlined everywhere.
+    #[error("no function matches `{pattern}`, but {inlined}: `--inlined` probes these places")]
+    OnlyInlined {
+        /// The pattern.
+        pattern: String,
+        /// What was inlined where.
+        inlined: String,
     },
     /// `--object` names nothing that the target maps.
     #[error("no mapped object matches `{pattern}`")]
@@ -80,17 +98,29 @@ pub fn plan(objects: &[MappedObject], request: &Request, facts: ProcessFacts) ->
             });
         }
     }
-    let selected = select(&objects, request)?;
-    let mut plan = Plan::default();
-    for (object, selected) in objects.iter().zip(selected) {
-        if !selected.is_empty() {
+    let (selected, notes) = select(&objects, request)?;
+    let places = inlined_places(&objects, request);
+    let mut plan = Plan {
+        notes,
+        ..Plan::default()
+    };
+    for ((object, selected), places) in objects.iter().zip(selected).zip(places) {
+        if request.inlined == InlinedChoice::Reported {
+            plan.notes.extend(inlined::report(&places, request.names));
+        }
+        let places = if request.inlined == InlinedChoice::Probed {
+            places
+        } else {
+            Vec::new()
+        };
+        if !selected.is_empty() || !places.is_empty() {
             let how = How {
                 returns: request.returns,
                 site: request.site,
                 names: request.names,
                 facts,
             };
-            object_plan::add(&mut plan, object, &selected, how)?;
+            object_plan::add(&mut plan, object, (&selected, &places), how)?;
         }
     }
     if plan.functions.is_empty() && plan.left_out.is_empty() {
@@ -112,17 +142,23 @@ fn distinct(objects: &[MappedObject]) -> Vec<&MappedObject> {
     objects.iter().filter(is_new).collect()
 }
 
-/// The selected functions of each object. Wildcards that name no object are tried on the main executable, then,
+type SelectedByObject = Vec<Vec<Selected>>;
+
+/// The selected functions of each object, and what must be said. Wildcards that name no object are tried on the main executable, then,
 /// those that matched nothing there, everywhere.
-fn select(objects: &[&MappedObject], request: &Request) -> Result<Vec<Vec<Selected>>, PlanError> {
+fn select(
+    objects: &[&MappedObject],
+    request: &Request,
+) -> Result<(SelectedByObject, Vec<String>), PlanError> {
     let mut selection = Selection::new(request);
     let mut selected: Vec<Vec<Selected>> = objects
         .iter()
         .map(|object| selection.select(object, false))
         .collect();
     let unmatched: Vec<Pattern> = selection.unmatched().cloned().collect();
+    let notes = std::mem::take(&mut selection.notes);
     if unmatched.is_empty() {
-        return Ok(selected);
+        return Ok((selected, notes));
     }
     let again = |patterns: &[Pattern]| -> Vec<Pattern> {
         let is_unmatched = |pattern: &&Pattern| {
@@ -137,7 +173,7 @@ fn select(objects: &[&MappedObject], request: &Request) -> Result<Vec<Vec<Select
         focus: again(&request.focus),
         ..request.clone()
     };
-    let mut selection = Selection::new(&wider);
+    let mut selection = selection.wider(&wider);
     for (object, selected) in objects.iter().zip(&mut selected) {
         if !wider.functions.is_empty() || !wider.focus.is_empty() {
             merge(
@@ -147,13 +183,81 @@ fn select(objects: &[&MappedObject], request: &Request) -> Result<Vec<Vec<Select
             );
         }
     }
-    match selection.unmatched().next() {
-        Some(pattern) => Err(PlanError::NothingMatched {
-            pattern: pattern.to_string(),
-            nearest: selection::nearest(pattern, objects),
-        }),
-        None => Ok(selected),
+    for pattern in selection.unmatched() {
+        let is_focus = !wider.functions.iter().any(|other| std::ptr::eq(other, pattern));
+        unmatched_pattern(objects, request, (pattern, is_focus), &selection.missing)?;
     }
+    let notes = [notes, selection.notes].concat();
+    Ok((selected, notes))
+}
+
+/// What to say of a pattern that names no function with an entry.
+fn unmatched_pattern(
+    objects: &[&MappedObject],
+    request: &Request,
+    (pattern, is_focus): (&Pattern, bool),
+    missing: &[DebugError],
+) -> Result<(), PlanError> {
+    let places: Vec<Place> = objects
+        .iter()
+        .filter(|object| pattern.matches_object(&object.name, &object.path))
+        .flat_map(|object| inlined::places(object.file.debug(), &[pattern]).unwrap_or_default())
+        .collect();
+    if !places.is_empty() {
+        if request.inlined == InlinedChoice::Probed && !is_focus {
+            return Ok(());
+        }
+        return Err(PlanError::OnlyInlined {
+            pattern: pattern.to_string(),
+            inlined: inlined::report(&places, request.names).join("; "),
+        });
+    }
+    if pattern.names_source() {
+        return Err(PlanError::NoSource {
+            pattern: pattern.to_string(),
+            why: why_no_source(objects, missing),
+        });
+    }
+    Err(PlanError::NothingMatched {
+        pattern: pattern.to_string(),
+        nearest: selection::nearest(pattern, objects),
+    })
+}
+
+/// What debug information is missing: that of the program itself is told in full, that of others is counted.
+fn why_no_source(objects: &[&MappedObject], missing: &[DebugError]) -> String {
+    let main = objects.iter().find(|object| object.is_main);
+    let main = main.and_then(|object| object.file.debug().load().err());
+    let others = missing.len().saturating_sub(usize::from(main.is_some()));
+    let mut parts: Vec<String> = main.iter().map(ToString::to_string).collect();
+    if parts.is_empty() {
+        parts.push(
+            "no source file of that name has such a function, or such a line, with code of its own"
+                .to_owned(),
+        );
+    }
+    match (others, missing.iter().find(|error| Some(*error) != main.as_ref())) {
+        (1, Some(other)) => parts.push(other.to_string()),
+        (2.., _) => parts.push(format!("{others} other files have no debug information")),
+        _ => {}
+    }
+    parts.join("; ")
+}
+
+/// By object: where functions that are asked for were inlined. What cannot be read has none, as the search said.
+fn inlined_places(objects: &[&MappedObject], request: &Request) -> Vec<Vec<Place>> {
+    let of_object = |object: &&MappedObject| {
+        if request.inlined == InlinedChoice::Ignored || !request.admits(object) {
+            return Vec::new();
+        }
+        let asked: Vec<&Pattern> = request
+            .functions
+            .iter()
+            .filter(|pattern| request.is_near(object, pattern))
+            .collect();
+        inlined::places(object.file.debug(), &asked).unwrap_or_default()
+    };
+    objects.iter().map(of_object).collect()
 }
 
 /// Adds what a second look found. `only_focus`: it had no `--function`, so that all else are repetitions.

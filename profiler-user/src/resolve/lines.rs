@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use super::PathStyle;
 use crate::event::FunctionNames;
 use crate::object::debug::{DebugError, DebugSource, SourceLine};
+use crate::object::names::NameStyle;
+use crate::probe::inlined;
+use crate::probe::pattern::Pattern;
 use crate::probe::plan::Plan;
 
 /// By function: where it is declared, or else the line of its first instruction.
@@ -94,9 +97,16 @@ impl FunctionLines {
     }
 }
 
+/// What debug information has to say of a session.
+#[derive(Debug, Default)]
+struct Told {
+    lines: FunctionLines,
+    notes: Vec<String>,
+}
+
 /// Lines that are being read by a thread of their own.
 #[derive(Clone, Debug, Default)]
-pub struct LinesAhead(Option<Arc<OnceLock<FunctionLines>>>);
+pub struct LinesAhead(Option<Arc<OnceLock<Told>>>);
 
 impl LinesAhead {
     /// Nobody wants them.
@@ -104,19 +114,34 @@ impl LinesAhead {
         Self(None)
     }
 
-    /// Begins to read them.
-    pub fn start(wanted: LinesWanted) -> std::io::Result<Self> {
-        let lines = Arc::new(OnceLock::new());
-        let read = Arc::clone(&lines);
+    /// Begins to read the lines, if somebody wants them, and to look where the functions of the patterns were inlined.
+    pub fn start(
+        wanted: LinesWanted,
+        of_functions: bool,
+        (inlined, names): (Vec<Pattern>, NameStyle),
+    ) -> std::io::Result<Self> {
+        if !of_functions && inlined.is_empty() {
+            return Ok(Self::none());
+        }
+        let told = Arc::new(OnceLock::new());
+        let telling = Arc::clone(&told);
+        let read = move || Told {
+            lines: if of_functions {
+                wanted.read()
+            } else {
+                FunctionLines::default()
+            },
+            notes: inlined::notes(&wanted.debug, &inlined, names),
+        };
         std::thread::Builder::new()
             .name("lines".to_owned())
-            .spawn(move || read.get_or_init(|| wanted.read()).known())?;
-        Ok(Self(Some(lines)))
+            .spawn(move || telling.set(read()).is_ok())?;
+        Ok(Self(Some(told)))
     }
 
     /// Whether they are still being read.
     pub fn is_pending(&self) -> bool {
-        self.0.as_ref().is_some_and(|lines| lines.get().is_none())
+        self.0.as_ref().is_some_and(|told| told.get().is_none())
     }
 
     /// Waits until they are read; `false` if that takes longer.
@@ -133,6 +158,12 @@ impl LinesAhead {
 
     /// The lines, once they are read.
     pub fn get(&self) -> Option<&FunctionLines> {
-        self.0.as_ref()?.get()
+        self.0.as_ref()?.get().map(|told| &told.lines)
+    }
+
+    /// What else is to be said, once it is known.
+    pub fn notes(&self) -> &[String] {
+        let told = self.0.as_ref().and_then(|told| told.get());
+        told.map_or(&[], |told| &told.notes)
     }
 }

@@ -6,10 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::config::{Download, ProbingConfig, SelectionConfig, SessionConfig, SymbolConfig};
+use crate::cli::config::{
+    Action, Download, Inlined, ProbingConfig, SelectionConfig, SessionConfig, SymbolConfig,
+};
 use crate::kernel::capability::{self, Capabilities};
 use crate::object::ObjectFile;
 use crate::object::debug::{DebugSource, Debuginfod, Finder, Search};
+use crate::probe::inlined::InlinedChoice;
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{Plan, PlannedObject, Returns, ReturnsChoice};
 use crate::probe::planner::{self, MappedObject};
@@ -55,6 +58,18 @@ impl Setup {
     /// What is needed to read the lines of the plan's functions.
     pub fn lines_wanted(&self, symbols: &SymbolConfig) -> LinesWanted {
         LinesWanted::new(&self.plan, &self.debug, &symbols.paths)
+    }
+
+    /// The patterns that name single functions, if places where these were inlined have no probes.
+    pub fn not_seen_where_inlined(&self, config: &SessionConfig) -> Vec<Pattern> {
+        let patterns = config.selection.functions.iter();
+        match config.symbols.inlined {
+            Inlined::Probed => Vec::new(),
+            Inlined::Told => patterns
+                .filter_map(|text| text.parse().ok())
+                .filter(|pattern: &Pattern| !pattern.is_wildcard() && !pattern.names_line())
+                .collect(),
+        }
     }
 
     /// Says the warnings.
@@ -197,6 +212,12 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
         returns: probing.returns,
         site: probing.site,
         names: config.symbols.names,
+        inlined: match (config.symbols.inlined, config.action) {
+            (Inlined::Probed, _) => InlinedChoice::Probed,
+            (Inlined::Told, Action::DryRun) => InlinedChoice::Reported,
+            // Told later, when everything is attached.
+            (Inlined::Told, Action::Profile) => InlinedChoice::Ignored,
+        },
     })
 }
 

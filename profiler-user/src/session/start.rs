@@ -107,12 +107,17 @@ fn start_pipeline(setup: &Setup, recorder: Box<dyn Recorder>) -> Result<EventPip
     Ok(EventPipeline::new(names, recorder, Threads::of_this_machine())?)
 }
 
-/// Begins to read the lines of the plan's functions, if anything shows them; the probes are attached meanwhile.
+/// Begins to read what debug information has to say: the lines of the plan's functions, if anything shows them, and
+/// where functions that were named were inlined. The probes are attached meanwhile.
 fn read_lines(setup: &Setup, config: &SessionConfig) -> Result<LinesAhead, SessionError> {
-    if config.recording.is_none() && config.summary_json.is_none() {
-        return Ok(LinesAhead::none());
-    }
-    LinesAhead::start(setup.lines_wanted(&config.symbols)).map_err(|source| SessionError::System {
+    let shown = config.recording.is_some() || config.summary_json.is_some();
+    let inlined = setup.not_seen_where_inlined(config);
+    LinesAhead::start(
+        setup.lines_wanted(&config.symbols),
+        shown,
+        (inlined, config.symbols.names),
+    )
+    .map_err(|source| SessionError::System {
         what: "start the thread that reads lines",
         source,
     })

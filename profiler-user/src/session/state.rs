@@ -260,6 +260,7 @@ impl State {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
         notes.extend(left_out_note(&self.setup.plan.left_out));
+        notes.extend(self.lines.notes().iter().cloned());
         if !self.attachments.refused().is_empty() {
             notes.push(format!(
                 "the kernel refused: {}",

@@ -63,6 +63,7 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::Refused => "the kernel takes no breakpoint on one of its exits",
         EntryOnlyReason::ForeignStack => "it starts without a return address, or replaces it",
         EntryOnlyReason::SharedExit => "another function shares its exit",
+        EntryOnlyReason::Inlined => "it was inlined and has no return of its own",
         EntryOnlyReason::Forced => "`--returns none` asks for it",
     }
 }

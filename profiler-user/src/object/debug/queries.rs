@@ -50,6 +50,10 @@ pub struct InlinedPlace<'a> {
     pub entry: u64,
     /// Address of the first instruction of the function around it.
     pub caller: u64,
+    /// That function's name.
+    pub caller_name: Option<Cow<'a, str>>,
+    /// Where the inlined function is declared.
+    pub declared: Option<SourceLine>,
     /// The line of the call.
     pub call: Option<SourceLine>,
 }
@@ -111,11 +115,23 @@ impl<'a> Units<'a> {
     }
 
     fn declaration_of(&self, index: u32, function: &FunctionFacts) -> Option<SourceLine> {
-        let (die, file, line) = self.declared(self.die(index, function.die)?)?;
+        self.source_of(self.die(index, function.die)?)
+    }
+
+    fn source_of(&self, die: Die) -> Option<SourceLine> {
+        let (die, file, line) = self.declared(die)?;
         let file = self.file(die, file)?;
         Some(SourceLine {
             file,
             line: u32::try_from(line).ok()?,
+        })
+    }
+
+    /// Where the function that an address belongs to is entered.
+    pub fn entry_of(&self, address: u64) -> Option<u64> {
+        self.at(address).find_map(|(index, _)| {
+            let (function, _) = self.facts(index)?.at(address)?;
+            Some(function.entry)
         })
     }
 
@@ -185,6 +201,8 @@ impl<'a> Units<'a> {
                         function,
                         entry: place.entry,
                         caller: caller.entry,
+                        caller_name: self.die(index, caller.die).and_then(|die| self.name(die)),
+                        declared: self.source_of(origin),
                         call: self.call(index, place),
                     });
                 }
