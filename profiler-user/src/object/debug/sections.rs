@@ -95,6 +95,13 @@ impl SectionTable {
             .find(|section| section.name == name && section.kind != elf::SHT_NOBITS && section.size > 0)
     }
 
+    /// Where the first section of debug information starts.
+    #[cfg(test)]
+    pub(super) fn first_offset(&self) -> u64 {
+        let debug = self.0.iter().filter(|section| section.name.contains("debug_"));
+        debug.map(|section| section.offset).min().unwrap_or(0)
+    }
+
     /// Whether the file says which code belongs to which line.
     pub(super) fn has_debug_information(&self) -> bool {
         [".debug_info", ".zdebug_info"]
@@ -150,13 +157,12 @@ impl SectionTable {
 }
 
 /// What describes variables and types takes most of the room, and nobody here asks for it.
-pub(super) fn is_needed(id: SectionId) -> bool {
+fn is_needed(id: SectionId) -> bool {
     matches!(
         id,
         SectionId::DebugAbbrev
             | SectionId::DebugAddr
             | SectionId::DebugAranges
-            | SectionId::DebugCuIndex
             | SectionId::DebugInfo
             | SectionId::DebugLine
             | SectionId::DebugLineStr

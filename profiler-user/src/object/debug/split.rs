@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId};
 
 use super::find::Search;
-use super::sections::{self, SectionTable};
+use super::sections::SectionTable;
 use super::units::{Slice, slice};
 use crate::object::source::Source;
 
@@ -94,8 +94,9 @@ impl SplitFiles {
             let source = Source::open(path).ok()?;
             let table = SectionTable::read(&source).ok()?;
             let load = |id: gimli::SectionId| -> Result<Vec<u8>, gimli::Error> {
-                let name = id.dwo_name().filter(|_| sections::is_needed(id));
-                // A section that cannot be read is as good as none.
+                // All of them: the index says where each unit's part of each section is. A section that cannot be read is
+                // as good as none.
+                let name = id.dwo_name();
                 Ok(name.map_or_else(Vec::new, |name| table.bytes(&source, name).unwrap_or_default()))
             };
             DwarfPackageSections::load(load).ok()
