@@ -2,6 +2,7 @@
 mod find;
 mod forms;
 mod hostile;
+mod reference;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
