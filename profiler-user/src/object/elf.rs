@@ -6,6 +6,7 @@ use object::read::{ReadRef, StringTable};
 use object::{Endianness, elf};
 
 use super::code::Segment;
+use super::debug::DebugSource;
 use super::evidence::{self, Evidences};
 use super::functions::{self, Sources};
 use super::imports::Imports;
@@ -33,7 +34,12 @@ pub(super) struct Elf<'data, R: ReadRef<'data>> {
     sections: Vec<(&'data [u8], &'data Section)>,
 }
 
-pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Facts, ObjectError> {
+/// Reads a file, and the symbols of its separate debug file, if it has none of its own.
+pub(super) fn read<'data, R: ReadRef<'data>>(
+    data: R,
+    name: &'data str,
+    debug: &mut DebugSource,
+) -> Result<Facts, ObjectError> {
     let (elf, header) = Elf::open(data, name)?;
     let endian = elf.endian;
     let headers = header
@@ -47,7 +53,9 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let mut arena = Arena::default();
     let mut evidences = elf.evidence_of_sections();
-    let (symbols, go) = symbols::read(&elf, &mut arena, &mut evidences)?;
+    let build_id = elf.build_id();
+    debug.set_build_id(build_id.as_deref());
+    let (symbols, go) = symbols::read(&elf, debug, &mut arena, &mut evidences)?;
     let imports = match machine {
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
@@ -67,7 +75,7 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let functions = functions::assemble(sources, &mut arena);
     arena.shrink();
-    let (entry_point, build_id) = (header.e_entry(endian), elf.build_id());
+    let entry_point = header.e_entry(endian);
     Ok(Facts {
         machine,
         entry_point,

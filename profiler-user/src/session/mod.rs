@@ -94,7 +94,8 @@ fn dry_run(targets: &Targets, config: &SessionConfig) -> Result<Outcome, Session
         style: display::stdout_style(config),
         ..View::default()
     };
-    display::print(&plan_table::render(&setup.plan, &view))?;
+    let lines = setup.lines_wanted(&config.symbols).read();
+    display::print(&plan_table::render(&setup.plan, &lines, &view))?;
     setup.warn();
     Ok(Outcome {
         command: None::<ExitStatus>,

@@ -17,6 +17,7 @@ use super::setup::Setup;
 use super::targets::Targets;
 use crate::cli::config::SessionConfig;
 use crate::kernel::load::Kernel;
+use crate::resolve::Lines;
 
 /// How often the governor looks at the cost.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
@@ -28,6 +29,7 @@ pub(super) struct State {
     pub(super) kernel: Kernel,
     pub(super) attachments: Attachments,
     pub(super) setup: Setup,
+    pub(super) lines: Lines,
     pub(super) counters: Counters,
     pub(super) governor: Governor,
     pub(super) model: CostModel,
@@ -77,6 +79,7 @@ impl State {
             kernel,
             attachments: Attachments::default(),
             setup,
+            lines: Lines::default(),
             counters: Counters::default(),
             governor: Governor::new(config.limits.max_overhead, functions, records),
             model,
@@ -176,8 +179,12 @@ impl State {
                 .set(function.id.0 as usize, self.first_flags | focus);
         }
         self.governor.grow(self.setup.plan.functions.len());
+        if first > 0 {
+            self.lines
+                .extend(&self.setup.plan, self.setup.catalog.debug(), first);
+        }
         if let Some(names) = &self.recorded_names {
-            names.send(&self.setup.plan, first);
+            names.send(&self.setup.plan, (first, self.lines.latest()));
         }
     }
 }

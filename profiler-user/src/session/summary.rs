@@ -1,5 +1,5 @@
 //! What a session shows: its counters, losses, notes, now and at its end.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use profiler_common::cookie::FunctionId;
 use profiler_common::histogram::relative_error;
@@ -19,6 +19,9 @@ use crate::aggregate::histogram::Histogram;
 use crate::kernel::Reach;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
+
+/// How long the end waits for lines that are still being read.
+const LINES_WAIT: Duration = Duration::from_secs(10);
 
 /// The counters of one function in one group.
 pub(super) struct Counted {
@@ -154,6 +157,7 @@ impl State {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
         notes.extend(left_out_note(&self.setup.plan.left_out));
+        notes.extend(self.lines.notes().iter().cloned());
         if !self.attachments.refused().is_empty() {
             notes.push(format!(
                 "the kernel refused: {}",
@@ -227,6 +231,10 @@ impl State {
             attach: self.attach_time,
             detach: detaching.elapsed(),
         };
+        if !self.lines.wait(LINES_WAIT) {
+            self.notes
+                .push("the debug information was not read in time: source lines are missing".to_owned());
+        }
         let counted = self.counted();
         let losses = self.losses(&counted);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
@@ -248,6 +256,7 @@ impl State {
                 counters,
                 setup,
                 groups,
+                lines,
                 ..
             } = &mut self;
             file.write(&mut SummaryData {
@@ -257,6 +266,7 @@ impl State {
                     counters.histogram(kernel, it.function, groups.of_rows(), it.group)
                 },
                 plan: &setup.plan,
+                lines,
                 groups,
                 counted: &counted,
                 losses: &losses,

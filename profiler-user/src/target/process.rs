@@ -50,6 +50,14 @@ pub struct MappedFile {
     pub is_main: bool,
 }
 
+impl MappedFile {
+    /// The root of the file system in which the process sees it.
+    pub fn root(&self) -> Option<PathBuf> {
+        let mut parts = self.attach_path.strip_prefix("/proc").ok()?.components();
+        Some(Path::new("/proc").join(parts.next()?).join("root"))
+    }
+}
+
 /// What stands in a profiler's way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances {
