@@ -15,7 +15,7 @@ mod landing;
 mod mini_debug;
 pub mod names;
 mod symbols;
-mod xz;
+pub mod xz;
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -5,7 +5,7 @@ use lzma_rust2::Lzma2Reader;
 
 /// Why something could not be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum XzError {
+pub enum XzError {
     /// It does not begin as such files do, or ends early.
     #[error("it is no xz file, or a damaged one")]
     Damaged,
@@ -29,7 +29,7 @@ const CHECK_SIZES: [usize; 16] = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 6
 
 /// Unpacks at most `limit` bytes, and uses not much more memory than that. The checks of the file are not looked at:
 /// what reads the result finds damage by itself.
-pub(super) fn unpack(packed: &[u8], limit: u64) -> Result<Vec<u8>, XzError> {
+pub fn unpack(packed: &[u8], limit: u64) -> Result<Vec<u8>, XzError> {
     let header = packed.get(..STREAM_HEADER).ok_or(XzError::Damaged)?;
     if !header.starts_with(MAGIC) || header[6] != 0 {
         return Err(XzError::Damaged);

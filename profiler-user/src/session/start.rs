@@ -80,8 +80,8 @@ pub(super) fn start(
         notices,
         reader,
         ends,
+        settings: Settings::new(config, patient, watch.is_some()),
         watch,
-        settings: Settings::new(config, patient),
         summary_file: outputs.summary,
     })
 }

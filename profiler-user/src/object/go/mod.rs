@@ -70,6 +70,27 @@ pub struct GoLines {
 }
 
 impl GoLines {
+    /// Reads a table that is in memory. `text_start`: where the code starts, if the table does not tell it.
+    pub fn parse(bytes: Vec<u8>, text_start: u64) -> Option<Self> {
+        let header = Header::read(&bytes)?;
+        let text_start = if header.text_start == 0 {
+            text_start
+        } else {
+            header.text_start
+        };
+        Some(Self {
+            bytes,
+            header,
+            text_start,
+        })
+    }
+
+    /// The functions that it names, with their addresses, up to the first damage.
+    pub fn functions(&self) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
+        let entries = self.table().entries(self.text_start);
+        entries.map(|entry| (entry.address, String::from_utf8_lossy(entry.name)))
+    }
+
     /// The file and line of the code at this virtual address.
     pub fn position(&self, address: u64) -> Option<(Cow<'_, str>, u32)> {
         let (file, line) = self.table().position(address, self.text_start)?;
@@ -126,11 +147,7 @@ impl ObjectFile {
     pub fn load_go_lines(&self) -> Option<GoLines> {
         let place = self.facts.go.table?;
         let bytes = self.source.read(place.offset, place.size)?;
-        Some(GoLines {
-            header: Header::read(&bytes)?,
-            bytes,
-            text_start: place.text_start,
-        })
+        GoLines::parse(bytes, place.text_start)
     }
 
     /// Where the Go function at this address was declared: file and line. Loads the table anew; for many functions use

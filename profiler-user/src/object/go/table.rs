@@ -195,9 +195,8 @@ impl<'data> Table<'data> {
     }
 
     /// The functions in the order of their addresses, up to the first damage.
-    pub(super) fn entries(&self, text_start: u64) -> impl Iterator<Item = Entry<'data>> {
-        let table = *self;
-        (0..table.header.count).map_while(move |index| table.entry(index, text_start))
+    pub(super) fn entries(self, text_start: u64) -> impl Iterator<Item = Entry<'data>> {
+        (0..self.header.count).map_while(move |index| self.entry(index, text_start))
     }
 
     fn entry(&self, index: u64, text_start: u64) -> Option<Entry<'data>> {
