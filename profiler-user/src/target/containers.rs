@@ -32,8 +32,8 @@ pub(super) struct Containers {
     state: State,
     /// By the text of `/proc/PID/cgroup`.
     places: HashMap<String, (Place, Until)>,
-    /// By the id and the group.
-    known: HashMap<(String, String), Known>,
+    /// By the group.
+    known: HashMap<String, Known>,
 }
 
 #[derive(Debug)]
@@ -41,6 +41,8 @@ struct Known {
     container: Arc<Container>,
     until: Until,
     since: Instant,
+    /// A process in it.
+    pid: u32,
 }
 
 /// How long something is believed.
@@ -108,14 +110,14 @@ impl Containers {
     }
 
     fn container(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> (Arc<Container>, Until) {
-        let key = (candidate.id.clone(), candidate.path.clone());
-        let before = self.known.get(&key);
+        let before = self.known.get(&candidate.path);
+        let before = before.filter(|known| known.container.id == candidate.id);
         if let Some(known) = before.filter(|known| !known.until.is_past()) {
             return (Arc::clone(&known.container), known.until);
         }
         let since = before.map_or_else(Instant::now, |known| known.since);
-        let container = Arc::new(self.state.container(candidate, pid, uid));
-        let until = if container.name.is_some() || container.pod.is_some() {
+        let container = Arc::new(self.ask(candidate, pid, uid));
+        let until = if container.is_named() {
             Until::End
         } else if since.elapsed() < YOUNG {
             Until::after(SOON)
@@ -126,9 +128,33 @@ impl Containers {
             container: Arc::clone(&container),
             until,
             since,
+            pid,
         };
-        self.known.insert(key, known);
+        if self.known.len() >= PLACES {
+            self.known.clear();
+        }
+        self.known.insert(candidate.path.clone(), known);
         (container, until)
+    }
+
+    /// Asks the runtimes of the host, and those that run in the containers around it.
+    fn ask(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> Container {
+        let container = self.state.container(candidate, pid, uid);
+        if container.is_named() {
+            return container;
+        }
+        let parents = candidate
+            .path
+            .match_indices('/')
+            .skip(1)
+            .map(|(end, _)| &candidate.path[..end]);
+        let around = parents.filter_map(|path| Some(self.known.get(path)?.pid));
+        // The nearest last.
+        let Some(outer) = around.last().filter(|outer| *outer != pid) else {
+            return container;
+        };
+        let inner = self.state.inside(outer).container(candidate, pid, uid);
+        if inner.is_named() { inner } else { container }
     }
 }
 
@@ -151,6 +177,43 @@ mod tests {
             assert!(Instant::now() < deadline, "it is not known soon");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    #[test]
+    fn of_a_container_in_a_container_the_outer_ones_runtime_knows_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let inner = ID.replace('0', "f");
+        let config = "var/lib/docker/containers";
+        write(&format!("{config}/{ID}/config.v2.json"), r#"{"Name":"/node"}"#);
+        write(
+            &format!("proc/7/root/{config}/{inner}/config.v2.json"),
+            r#"{"Name":"/web-1"}"#,
+        );
+        let name = |containers: &mut Containers, pid, group: &str| {
+            let container = containers
+                .place(pid, 0, &format!("0::{group}\n"))
+                .container
+                .unwrap();
+            container.name.clone()
+        };
+        let group = format!("/docker/{ID}/kubelet/docker/{inner}");
+        let mut alone = Containers::new(folder.path().to_owned());
+        assert_eq!(
+            name(&mut alone, 9, &group),
+            None,
+            "nobody in the outer one is known"
+        );
+        let mut containers = Containers::new(folder.path().to_owned());
+        assert_eq!(
+            name(&mut containers, 7, &format!("/docker/{ID}")).as_deref(),
+            Some("node")
+        );
+        assert_eq!(name(&mut containers, 9, &group).as_deref(), Some("web-1"));
     }
 
     #[test]
