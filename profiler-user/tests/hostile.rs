@@ -1,7 +1,10 @@
 //! Parsers of what comes from outside, over a small corpus and what damage makes of it: none panics, takes long, or takes
 //! much memory. `fuzz/` looks for more of such input; what it finds belongs into `corpus/`.
 #![expect(unused_crate_dependencies, reason = "the library uses them")]
-#![expect(clippy::unwrap_used, reason = "a panic is how a helper of tests says that the test failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a helper of tests says that the test failed"
+)]
 
 #[path = "hostile/drive.rs"]
 mod drive;
