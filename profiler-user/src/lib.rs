@@ -8,6 +8,7 @@ pub mod describe;
 pub mod doctor;
 pub mod event;
 pub mod kernel;
+pub mod list;
 pub mod object;
 pub mod probe;
 pub mod record;

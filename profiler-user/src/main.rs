@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use ebpf_prof::cli::config::{Command, ReplayConfig};
 use ebpf_prof::cli::{self, Stop};
 use ebpf_prof::event::EventFileReader;
+use ebpf_prof::list::{self, ListError};
 use ebpf_prof::session::{self, SessionError};
 use ebpf_prof::{describe, doctor, recorder};
 
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) if reader_has_gone(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            let usage = error.downcast_ref().is_some_and(SessionError::is_usage);
+            let usage = error.downcast_ref().is_some_and(SessionError::is_usage)
+                || error.downcast_ref().is_some_and(ListError::is_usage);
             fail(
                 &format!("error: {}\n", chain(&*error)),
                 if usage { USAGE } else { FAILURE },
@@ -48,6 +50,9 @@ fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
     match command {
         Command::Attach(config) => Ok(session::attach(config)?.exit_status()),
         Command::Run(config) => Ok(session::run(config)?.exit_status()),
+        Command::List(config) => list::print(config, &mut std::io::stdout().lock())
+            .map(|()| 0)
+            .map_err(Into::into),
         Command::Doctor => Ok(doctor::report(&mut std::io::stdout())?),
         Command::Replay(config) => replay(config).map(|()| 0),
         Command::Describe(table) => {
@@ -88,7 +93,9 @@ fn log_level(command: &Command) -> log::LevelFilter {
     match command {
         Command::Attach(config) => config.session.display.log_level,
         Command::Run(config) => config.session.display.log_level,
-        Command::Doctor | Command::Replay(_) | Command::Describe(_) => log::LevelFilter::Warn,
+        Command::List(_) | Command::Doctor | Command::Replay(_) | Command::Describe(_) => {
+            log::LevelFilter::Warn
+        }
     }
 }
 

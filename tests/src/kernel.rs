@@ -105,7 +105,7 @@ fn missing(mode: AttachMode) -> Option<String> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-fn cannot_run(reason: &str) {
+pub(crate) fn cannot_run(reason: &str) {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let required = is_set("EBPF_PROF_REQUIRE_KERNEL") || is_set("CI");
     assert!(

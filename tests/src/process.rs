@@ -67,6 +67,24 @@ impl Output {
         }
     }
 
+    /// Waits for so many lines that start with `prefix`. `false`: the stream ended, or the deadline passed.
+    pub fn wait_for_lines(&self, prefix: &str, number: usize) -> bool {
+        let found = poll(|| {
+            let lines = self.so_far();
+            let found = lines.lines().filter(|line| line.starts_with(prefix)).count();
+            (found >= number || self.is_closed()).then_some(found)
+        });
+        found.is_some_and(|found| found >= number)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.shared
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed
+    }
+
     /// What was written so far.
     pub fn so_far(&self) -> String {
         let written = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,6 +144,17 @@ pub fn send_signal(pid: u32, signal: i32) {
     // SAFETY: `kill` takes two integers and touches no memory of ours.
     let sent = unsafe { libc::kill(pid as libc::pid_t, signal) };
     assert_eq!(sent, 0, "signal {signal} could not be sent to process {pid}");
+}
+
+/// Starts a process that gets this id. Other processes of the machine may take it first: then it is tried again.
+pub fn with_next_pid<T>(pid: u32, mut start: impl FnMut() -> T, pid_of: impl Fn(&T) -> u32) -> T {
+    let started = poll(|| {
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string())
+            .expect("root can choose the next process id");
+        let started = start();
+        (pid_of(&started) == pid).then_some(started)
+    });
+    started.expect("the kernel gives the id again")
 }
 
 /// The letter of the process's state in `/proc/PID/stat`: `T` is stopped, `t` traced.

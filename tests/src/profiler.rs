@@ -66,6 +66,13 @@ impl Profiler {
         profiler
     }
 
+    /// Like [`Profiler::attach`], to the processes that these options choose.
+    pub fn attach_to(targets: &[&str], mode: AttachMode, options: &[&str]) -> Self {
+        let profiler = Self::start(&arguments(targets, mode, options));
+        profiler.wait_until_attached();
+        profiler
+    }
+
     /// Like [`Profiler::attach`], with every call and return recorded as CSV.
     pub fn attach_recording(target: &Target, mode: AttachMode, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -129,6 +136,24 @@ impl Profiler {
         assert!(
             self.stderr.wait_for_line(ATTACHED).is_some(),
             "the profiler did not say that it is attached; it wrote:\n{}",
+            self.stderr.so_far()
+        );
+    }
+
+    /// Waits for a line on its standard error that begins so.
+    pub fn wait_for_message(&self, start: &str) {
+        assert!(
+            self.stderr.wait_for_line(start).is_some(),
+            "the profiler did not say `{start}`; it wrote:\n{}",
+            self.stderr.so_far()
+        );
+    }
+
+    /// Waits for so many lines on its standard error that begin so.
+    pub fn wait_for_messages(&self, start: &str, number: usize) {
+        assert!(
+            self.stderr.wait_for_lines(start, number),
+            "the profiler did not say `{start}` {number} times; it wrote:\n{}",
             self.stderr.so_far()
         );
     }
@@ -204,15 +229,11 @@ const SUMMARY: &str = "summary.json";
 const RECORDS: &str = "records.csv";
 
 fn attach_arguments(pid: u32, mode: AttachMode, options: &[&str]) -> Vec<String> {
-    let pid = pid.to_string();
-    let fixed = [
-        "attach",
-        "-p",
-        &pid,
-        "--attach-mode",
-        mode.name(),
-        "--max-overhead",
-        "off",
-    ];
-    fixed.iter().chain(options).map(ToString::to_string).collect()
+    arguments(&["-p", &pid.to_string()], mode, options)
+}
+
+fn arguments(targets: &[&str], mode: AttachMode, options: &[&str]) -> Vec<String> {
+    let fixed = ["--attach-mode", mode.name(), "--max-overhead", "off"];
+    let words = ["attach"].iter().chain(targets).chain(&fixed).chain(options);
+    words.map(ToString::to_string).collect()
 }

@@ -1,4 +1,5 @@
 //! What the profiler reports at its end (`--summary-json`).
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -36,7 +37,25 @@ pub struct FunctionRow {
     pub untimed: u64,
     pub in_flight: u64,
     pub returns_form: String,
+    /// What tells it from the function's other rows: the attributes of `--by`.
+    pub group: BTreeMap<String, String>,
 }
+
+/// What rows can be told apart by.
+const ATTRIBUTES: [&str; 12] = [
+    "pid",
+    "inner_pid",
+    "tid",
+    "comm",
+    "exe",
+    "user",
+    "cgroup",
+    "container",
+    "image",
+    "pod",
+    "namespace",
+    "unit",
+];
 
 impl Report {
     /// Reads the summary at `path`. `None`: there is none.
@@ -73,6 +92,20 @@ impl Report {
                 self.functions
             ),
         }
+    }
+
+    /// The rows of `function` whose `attribute` has this value.
+    pub fn rows_where(&self, function: &str, attribute: &str, value: &str) -> Vec<&FunctionRow> {
+        let matches = |row: &&FunctionRow| {
+            row.is_named(function) && row.group.get(attribute).map(String::as_str) == Some(value)
+        };
+        self.functions.iter().filter(matches).collect()
+    }
+
+    /// Calls of `function` in all its rows.
+    pub fn calls_of(&self, function: &str) -> u64 {
+        let rows = self.functions.iter().filter(|row| row.is_named(function));
+        rows.map(|row| row.calls).sum()
     }
 
     /// How often something was lost for `reason`.
@@ -124,6 +157,10 @@ impl FunctionRow {
             untimed: number_of(row, "untimed"),
             in_flight: number_of(row, "in_flight"),
             returns_form: text_of(row, "returns_form"),
+            group: ATTRIBUTES
+                .iter()
+                .filter_map(|name| Some(((*name).to_owned(), row[*name].as_str()?.to_owned())))
+                .collect(),
         }
     }
 

@@ -12,6 +12,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+use tempfile::TempDir;
 use tests::profiler::binary;
 
 fn ebpf_prof(arguments: &[&str]) -> Output {
@@ -59,6 +61,13 @@ fn wrong_uses_exit_with_2_and_name_what_is_wrong() {
         (&["attach", "-p", "1", "--sort", "beauty"], "beauty"),
         (&["attach", "-p", "1", "--top", "-1"], "-1"),
         (&["attach", "-p", "1", "--function", "/(/"], "/(/"),
+        (&["attach", "--children"], "--container"),
+        (&["attach", "--comm", "[z-a]"], "[z-a]"),
+        (&["list"], "WHAT"),
+        (&["list", "everything"], "everything"),
+        (&["list", "functions"], "--file"),
+        (&["list", "processes", "[z-a]"], "[z-a]"),
+        (&["list", "functions", "/(/", "--file", "/bin/sh"], "/(/"),
         (&["run"], "COMMAND"),
         (&["frobnicate"], "frobnicate"),
     ] {
@@ -79,6 +88,16 @@ fn no_arguments_show_the_usage_and_exit_with_2() {
 fn the_help_names_every_option() {
     let help = text(&ebpf_prof(&["attach", "--help"]).stdout);
     for option in [
+        "--pid",
+        "--children",
+        "--comm",
+        "--exe",
+        "--user",
+        "--cgroup",
+        "--container",
+        "--pod",
+        "--systemd-unit",
+        "--all-processes",
         "--function",
         "--exclude",
         "--object",
@@ -104,6 +123,7 @@ fn the_help_names_every_option() {
     for arguments in [
         &["--help"][..],
         &["run", "--help"],
+        &["list", "--help"],
         &["doctor", "--help"],
         &["--version"],
     ] {
@@ -115,13 +135,17 @@ fn the_help_names_every_option() {
     }
 }
 
-/// Check that who is not root is told which rights are missing, in one line.
-#[test]
-fn who_is_not_root_is_told_which_rights_are_missing() {
+/// A command that runs the profiler without root's rights, in a folder that must live as long.
+fn without_root() -> (TempDir, Command) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("the folder is ours");
     let copy = folder.path().join("ebpf-prof");
-    std::fs::copy(binary(), &copy).expect("the profiler can be copied");
+    // Not copied here: another test's child could hold the copy open for writing, and it could not be executed.
+    let copied = Command::new("cp").arg(binary()).arg(&copy).status();
+    assert!(
+        copied.expect("`cp` can be started").success(),
+        "the profiler can be copied"
+    );
     let is_root = folder.path().metadata().expect("the folder is there").uid() == 0;
     let mut command = if is_root {
         let mut command = Command::new("setpriv");
@@ -132,11 +156,16 @@ fn who_is_not_root_is_told_which_rights_are_missing() {
     } else {
         Command::new(&copy)
     };
+    command.current_dir("/");
+    (folder, command)
+}
+
+/// Check that who is not root is told which rights are missing, in one line.
+#[test]
+fn who_is_not_root_is_told_which_rights_are_missing() {
+    let (_folder, mut command) = without_root();
     // The shell is a process of the same user: only the rights to probe are missing.
-    let output = command
-        .args(["run", "--", "/bin/sh", "-c", "exit 3"])
-        .current_dir("/")
-        .output();
+    let output = command.args(["run", "--", "/bin/sh", "-c", "exit 3"]).output();
     let output = output.expect("the profiler can be started");
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -145,4 +174,39 @@ fn who_is_not_root_is_told_which_rights_are_missing() {
         stderr.contains("CAP_BPF") && stderr.contains("CAP_PERFMON"),
         "{stderr}"
     );
+}
+
+/// Check that processes and functions are listed without root, and that a process of root is known by name and user.
+#[test]
+fn who_is_not_root_can_list_processes_and_the_functions_of_files() {
+    let list = |arguments: &[&str]| -> Vec<Value> {
+        let (_folder, mut command) = without_root();
+        let output = command.arg("list").args(arguments).arg("--json").output();
+        let output = output.expect("the profiler can be started");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("the list is JSON")
+    };
+    let this = std::process::id();
+    let processes = list(&["processes", &this.to_string()]);
+    assert_eq!(processes.len(), 1, "{processes:?}");
+    assert_eq!(processes[0]["pid"], this);
+    let owner = std::fs::metadata("/proc/self").expect("/proc is there").uid();
+    assert_eq!(processes[0]["uid"], owner);
+    let functions = list(&["functions", "main", "--file", &binary().display().to_string()]);
+    assert_eq!(functions.len(), 1, "{functions:?}");
+    assert_eq!(functions[0]["name"], "main");
+}
+
+/// Check that a reader that closes the pipe ends a list quietly and as a success.
+#[test]
+fn a_reader_that_closes_the_pipe_ends_a_list_quietly() {
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let output = Command::new(binary())
+        .args(["list", "processes"])
+        .stdout(writer)
+        .output()
+        .expect("the profiler can be started");
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
 }

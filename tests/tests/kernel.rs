@@ -11,14 +11,17 @@
 
 mod kernel {
     mod builds;
+    mod containers;
     mod counts;
     mod durations;
     mod ends;
     mod entries;
     mod errors;
     mod focus;
+    mod following;
     mod go;
     mod governor;
+    mod grouping;
     mod harmless;
     mod leaving;
     mod loss;

@@ -4,6 +4,7 @@
 //! subtracted; a side that counts wrongly fails the benchmark, and one that loses something does not keep its promise.
 
 mod calls;
+mod following;
 mod large;
 mod library;
 mod machine;
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, attach, memory, first-symbol, symbol-memory
+    /// latency-landing-pad, accounting, event-path, record, attach, memory, first-symbol, symbol-memory, appear, idle
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
     /// Medians of so many runs
@@ -128,6 +129,14 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
     if choice.admits_any(&[symbols::FIRST_SYMBOL, symbols::SYMBOL_MEMORY]) {
         step(symbols::FIRST_SYMBOL.what, "ten seconds");
         measured.append(&mut symbols::measure(tools, &tools.first_symbol, runs)?);
+    }
+    if choice.admits(&following::APPEAR) {
+        step(following::APPEAR.what, "half a minute");
+        measured.push(following::measure_appearance(tools, runs)?);
+    }
+    if choice.admits(&following::IDLE) {
+        step(following::IDLE.what, "a minute");
+        measured.push(following::measure_idle(tools, runs)?);
     }
     measured.retain(|measured| choice.admits(&measured.row));
     if measured.is_empty() {

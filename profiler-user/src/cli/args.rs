@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
 use super::grouping::GroupingArgs;
+use super::list::ListArgs;
 use super::parse::{self, Budget};
 use super::targets::{TARGETING, TargetArgs};
 use crate::describe::Table;
@@ -30,6 +31,7 @@ Examples:
   sudo ebpf-prof attach -p 1234 --function 'libc:malloc' --recording csv -o calls.csv
   sudo ebpf-prof run --function 'parse_*' -- ./server --port 8080
   sudo ebpf-prof attach -p 1234 --dry-run                what would be probed, where, and why so
+  ebpf-prof list containers                              what there is
   ebpf-prof doctor                                       what this machine can do
 
 Exit status: 0 = done, 1 = failed, 2 = the command line was wrong.";
@@ -49,6 +51,14 @@ Examples:
   sudo ebpf-prof run --function 'Parser::*' --recording csv -o calls.csv -- ./program
   sudo ebpf-prof run --dry-run -- ./program";
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  ebpf-prof list containers
+  ebpf-prof list processes 'nginx*' --user www-data
+  ebpf-prof list objects -p 1234
+  ebpf-prof list functions 'libc:*alloc*' -p 1234
+  ebpf-prof list functions 'parse_*' --file ./server --json";
+
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CommandArgs {
@@ -58,6 +68,9 @@ pub enum CommandArgs {
     /// Start a command and profile it from its first instruction
     #[command(after_help = RUN_EXAMPLES, override_usage = "ebpf-prof run [OPTIONS] [--] COMMAND [ARGUMENT]...")]
     Run(RunArgs),
+    /// List processes, containers, executables and libraries, or functions
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArgs),
     /// Say what the kernel, the permissions and the build allow, and what is missing
     Doctor,
     /// Turn recorded events into records
@@ -254,7 +267,7 @@ fn output_help() -> String {
 }
 
 /// A parser of the values of a table: name, what help says of it, meaning.
-fn one_of<T: Clone + Send + Sync + 'static>(
+pub(super) fn one_of<T: Clone + Send + Sync + 'static>(
     values: impl IntoIterator<Item = (&'static str, &'static str, T)>,
 ) -> impl clap::builder::TypedValueParser<Value = T> {
     let values: Vec<_> = values.into_iter().collect();

@@ -10,6 +10,7 @@ use super::args::{
 };
 use super::error::ConfigError;
 use super::grouping;
+use super::list::ListConfig;
 pub use super::parse::Budget;
 use crate::describe::Table;
 use crate::kernel::AttachMode;
@@ -34,6 +35,8 @@ pub enum Command {
     Attach(AttachConfig),
     /// Start a command and profile it.
     Run(RunConfig),
+    /// List what there is.
+    List(ListConfig),
     /// Say what the machine can do.
     Doctor,
     /// Turn recorded events into records.
@@ -199,6 +202,7 @@ impl TryFrom<Args> for Command {
         match args.command {
             CommandArgs::Attach(attach) => attach.try_into().map(Self::Attach),
             CommandArgs::Run(run) => run.try_into().map(Self::Run),
+            CommandArgs::List(list) => list.try_into().map(Self::List),
             CommandArgs::Doctor => Ok(Self::Doctor),
             CommandArgs::Replay(replay) => replay.try_into().map(Self::Replay),
             CommandArgs::Describe(describe) => Ok(Self::Describe(describe.table)),

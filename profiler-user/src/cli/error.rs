@@ -24,6 +24,20 @@ pub enum ConfigError {
          `--object /usr/sbin/nginx`"
     )]
     EverythingEverywhere,
+    /// `list objects` without anything to look into.
+    #[error(
+        "`list {what}` needs something to look into: add `-p PID`, another option that chooses processes, or `--file PATH`"
+    )]
+    NothingToListFrom {
+        /// What is to be listed.
+        what: &'static str,
+    },
+    /// `list processes --file`.
+    #[error("`--file` has no {what}: it goes with `list objects` and `list functions`")]
+    FileHasNone {
+        /// What is to be listed.
+        what: &'static str,
+    },
     /// `-o` with a name that does not tell the format.
     #[error("the name `{}` does not tell the format of the records: add `--recording {}`", output.display(), formats(output))]
     UnknownFormat {

@@ -6,7 +6,7 @@ use crate::target::identity::Attribute;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = TARGETING)]
 pub struct GroupingArgs {
-    /// Count apart by these, separated by commas: pid, tid, comm, exe, user, cgroup, container, image, pod, namespace, unit
+    /// Count apart by these, separated by commas: pid, inner_pid, tid, comm, exe, user, cgroup, container, image, pod, namespace, unit
     /// (function is always one of them)
     #[arg(long, value_name = "WHAT[,WHAT...]", value_delimiter = ',', value_parser = attribute)]
     pub by: Vec<Option<Attribute>>,

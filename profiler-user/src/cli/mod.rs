@@ -3,6 +3,7 @@ pub mod args;
 pub mod config;
 mod error;
 pub mod grouping;
+pub mod list;
 mod parse;
 mod targets;
 #[cfg(test)]

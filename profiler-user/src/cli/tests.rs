@@ -5,6 +5,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::args::Args;
 use super::config::{Action, AttachConfig, Budget, Command, OnLoss, RunConfig, StdoutUse};
+use super::list::{ListFormat, Listed};
 use super::{ConfigError, Stop};
 use crate::kernel::AttachMode;
 use crate::probe::plan::ReturnsChoice;
@@ -131,6 +132,36 @@ fn processes_are_chosen_by_all_that_is_known_of_them() {
     assert!(!attach("-p 1 --children").unwrap().selector.is_fixed());
     let error = attach("-a --function malloc").unwrap_err().to_string();
     assert!(error.contains("say in which file"), "{error}");
+}
+
+#[test]
+fn a_list_knows_what_of_whom_and_how() {
+    let list = |line: &str| {
+        let Command::List(config) = command(&format!("ebpf-prof list {line}")).unwrap() else {
+            panic!("`{line}` is not list")
+        };
+        config
+    };
+    let functions = list("functions parse_* libc:malloc -p 1 --file ./server --json");
+    assert_eq!(functions.what, Listed::Functions);
+    assert_eq!(functions.patterns, ["parse_*", "libc:malloc"]);
+    assert_eq!(functions.selector.pids, [1]);
+    assert_eq!(functions.files, [std::path::Path::new("./server")]);
+    assert_eq!(functions.format, ListFormat::Json);
+    for what in Listed::ALL {
+        assert_eq!(list(&format!("{} -p 1", what.name())).what, what);
+    }
+    let all = list("containers --no-color");
+    assert!(all.selector.is_empty() && all.patterns.is_empty());
+    assert_eq!(all.format, ListFormat::Table(Style::Plain));
+    let error = |line: &str| {
+        command(&format!("ebpf-prof list {line}"))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error("objects").contains("`list objects` needs something to look into"));
+    assert!(error("functions *").contains("`list functions` needs something to look into"));
+    assert!(error("processes --file x").contains("`--file` has no processes"));
 }
 
 #[test]

@@ -222,15 +222,24 @@ impl Kernel {
         self.rows.get(row as usize)
     }
 
-    /// Makes a process a target that has been looked at. `root`: it stays one whatever it executes.
+    /// Makes a process a target that has been looked at. `root`: it stays one whatever it executes; any other, where the
+    /// kernel side itself adds children, was added by it, and removed if it has executed another program since.
     pub fn add_target(&mut self, pid: u32, root: bool) -> Result<(), KernelError> {
+        /// `BPF_EXIST`.
+        const ONLY_KNOWN: u64 = 2;
         let row = match self.targets.get(&pid, 0) {
             Ok([row, _flags]) => row,
             Err(_) => NO_ROW,
         };
         let flags = if root { target_flags::ROOT } else { 0 };
+        let value = [row, flags];
+        if !root && matches!(self.reach, Reach::Targets { keep_on_exec: false }) {
+            // Removed: as wanted.
+            let _: Result<(), _> = self.targets.insert(pid, value, ONLY_KNOWN);
+            return Ok(());
+        }
         self.targets
-            .insert(pid, [row, flags], 0)
+            .insert(pid, value, 0)
             .map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
     }
 

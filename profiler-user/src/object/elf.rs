@@ -8,6 +8,7 @@ use object::{Endianness, elf};
 use super::code::Segment;
 use super::evidence::{self, Evidences};
 use super::functions::{self, Sources};
+use super::go::Go;
 use super::imports::Imports;
 use super::names::{Arena, Span};
 use super::symbols::{self, Symbol};
@@ -33,7 +34,22 @@ pub(super) struct Elf<'data, R: ReadRef<'data>> {
     sections: Vec<(&'data [u8], &'data Section)>,
 }
 
-pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Facts, ObjectError> {
+/// What a first look at a file gives. What was read for it can go before the unwind table is read: both are large.
+pub(super) struct Begun {
+    machine: Machine,
+    entry_point: u64,
+    build_id: Option<Vec<u8>>,
+    segments: Segments,
+    arena: Arena,
+    evidences: Evidences,
+    symbols: Vec<Symbol>,
+    go: Go,
+    imports: Imports,
+    section_ends: Vec<u64>,
+}
+
+/// Reads all of a file but its unwind table.
+pub(super) fn begin<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Begun, ObjectError> {
     let (elf, header) = Elf::open(data, name)?;
     let endian = elf.endian;
     let headers = header
@@ -52,11 +68,42 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
     };
-    let frames = elf.read_frames()?;
+    Ok(Begun {
+        machine,
+        entry_point: header.e_entry(endian),
+        build_id: elf.build_id(),
+        segments,
+        arena,
+        evidences,
+        symbols,
+        go,
+        imports,
+        section_ends: elf.ends_of_code(),
+    })
+}
+
+/// Reads the unwind table, and puts everything together.
+pub(super) fn finish<'data, R: ReadRef<'data>>(
+    begun: Begun,
+    data: R,
+    name: &'data str,
+) -> Result<Facts, ObjectError> {
+    let frames = Elf::open(data, name)?.0.read_frames()?;
+    let Begun {
+        machine,
+        entry_point,
+        build_id,
+        segments,
+        mut arena,
+        mut evidences,
+        symbols,
+        go,
+        imports,
+        section_ends,
+    } = begun;
     if !evidence::is_system_library(name) && frames.iter().any(|frame| frame.landing_table != 0) {
         evidences.add(evidence::Evidence::Unwinding);
     }
-    let section_ends = elf.ends_of_code();
     let sources = Sources {
         symbols,
         frames,
@@ -67,7 +114,6 @@ pub(super) fn read<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resul
     };
     let functions = functions::assemble(sources, &mut arena);
     arena.shrink();
-    let (entry_point, build_id) = (header.e_entry(endian), elf.build_id());
     Ok(Facts {
         machine,
         entry_point,

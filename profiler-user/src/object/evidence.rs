@@ -11,6 +11,8 @@ pub enum Evidence {
     Go,
     /// Threads may be cancelled, even at any instruction.
     Cancellation,
+    /// Libraries may be loaded later, with whatever they bring.
+    Loading,
     /// A garbage collector that finds its frames by their return addresses: OCaml, native Java.
     StackScan,
     /// Functions in OCaml 5, whose stacks move in memory when they grow.
@@ -35,7 +37,12 @@ impl Evidences {
     /// What a process could speak for that nobody has looked at.
     pub fn all() -> Self {
         let mut all = Self::default();
-        for evidence in [Evidence::Unwinding, Evidence::StackSwitch, Evidence::Cancellation] {
+        for evidence in [
+            Evidence::Unwinding,
+            Evidence::StackSwitch,
+            Evidence::Cancellation,
+            Evidence::StackScan,
+        ] {
             all.add(evidence);
         }
         all
@@ -96,6 +103,8 @@ const SYMBOLS: &[(&str, Evidence)] = &[
     ("graal_create_isolate", Evidence::StackScan),
     ("pthread_cancel", Evidence::Cancellation),
     ("pthread_setcanceltype", Evidence::Cancellation),
+    ("dlopen", Evidence::Loading),
+    ("dlmopen", Evidence::Loading),
 ];
 
 /// Libraries that switch stacks with functions that only their full symbol table names.
@@ -117,7 +126,7 @@ const SYSTEM_LIBRARIES: [&str; 11] = [
 
 /// Whether the file belongs to the C library or is the unwinder itself: these define what others import, so that
 /// a definition in them says nothing about the process.
-pub(super) fn is_system_library(name: &str) -> bool {
+pub fn is_system_library(name: &str) -> bool {
     SYSTEM_LIBRARIES.iter().any(|start| name.starts_with(start))
 }
 
@@ -126,7 +135,7 @@ pub(super) fn of_symbol(raw: &str) -> Option<Evidence> {
     // Only these beginnings occur in the table: the check spares most symbols the search.
     let worth_a_look = matches!(
         raw.as_bytes().first(),
-        Some(b'_' | b'u' | b'r' | b's' | b'm' | b'j' | b'o')
+        Some(b'_' | b'u' | b'r' | b's' | b'm' | b'j' | b'o' | b'd')
     ) || raw.starts_with("g_")
         || raw.starts_with("graal_")
         || raw.starts_with("co")

@@ -10,6 +10,7 @@ mod frames;
 mod functions;
 mod go;
 mod imports;
+pub mod inventory;
 mod landing;
 mod mini_debug;
 pub mod names;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use object::read::ReadCache;
 
 pub use code::{Code, Segments};
-pub use evidence::{Evidence, Evidences};
+pub use evidence::{Evidence, Evidences, is_system_library};
 pub use functions::{Function, FunctionKind};
 pub use go::{GoFunction, GoLines};
 pub use imports::Imports;
@@ -147,7 +148,8 @@ impl ObjectFile {
     /// Reads a file that is open already.
     pub fn from_file(file: File, name: impl Into<String>) -> Result<Self, ObjectError> {
         let name = name.into();
-        let facts = elf::read(&ReadCache::new(&file), &name)?;
+        let begun = elf::begin(&ReadCache::new(&file), &name)?;
+        let facts = elf::finish(begun, &ReadCache::new(&file), &name)?;
         Ok(Self {
             name,
             source: Source::File(file),
@@ -158,7 +160,7 @@ impl ObjectFile {
     /// Reads a file that is already in memory.
     pub fn parse(bytes: Vec<u8>, name: impl Into<String>) -> Result<Self, ObjectError> {
         let name = name.into();
-        let facts = elf::read(&*bytes, &name)?;
+        let facts = elf::finish(elf::begin(&*bytes, &name)?, &*bytes, &name)?;
         Ok(Self {
             name,
             source: Source::Memory(bytes),

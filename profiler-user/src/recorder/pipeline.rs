@@ -4,6 +4,7 @@ use std::sync::mpsc::Receiver;
 
 use profiler_common::event::{FunctionEvent, ProcessEvent};
 use profiler_common::loss::LossReason;
+use zerocopy::FromBytes as _;
 
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
@@ -90,6 +91,12 @@ impl EventPipeline {
     pub fn message(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), RecorderError> {
         let event = Event::decode(stream, bytes);
         self.decoded(event)
+    }
+
+    /// Whether the thread of a call's or return's message has been told of. A message that cannot be read has none.
+    #[inline]
+    pub fn knows_thread(&self, bytes: &[u8]) -> bool {
+        FunctionEvent::ref_from_bytes(bytes).map_or(true, |event| self.threads.knows(event.tid))
     }
 
     /// Takes a call or return.

@@ -90,6 +90,12 @@ impl Threads {
         }
     }
 
+    /// Whether a message told of thread `tid`, or it was looked up.
+    #[inline]
+    pub fn knows(&self, tid: u32) -> bool {
+        self.known.contains_key(&tid)
+    }
+
     /// What thread `tid` of process `pid` was called at `time_ns`; empty if nobody knows.
     #[inline]
     pub fn comm(&mut self, time_ns: u64, pid: u32, tid: u32) -> &str {

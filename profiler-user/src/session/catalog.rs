@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use profiler_common::cookie::FunctionId;
 
 use super::SessionError;
-use crate::object::ObjectFile;
+use crate::object::{Evidence, ObjectFile};
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Returns};
 use crate::probe::planner::{MappedObject, PlanError, Scope};
@@ -39,6 +39,9 @@ pub struct Added {
 pub struct Catalog {
     scope: Scope,
     facts: ProcessFacts,
+    /// Return probes cannot be suspended at once when a library is loaded: whoever can load some is taken for one that has
+    /// what they may bring.
+    is_wary: bool,
     known: HashMap<FileId, Known>,
     /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
     held: Vec<File>,
@@ -51,10 +54,11 @@ pub struct Catalog {
 
 impl Catalog {
     /// No file is known. `facts`: what is known of the targets already.
-    pub fn new(request: Request, facts: ProcessFacts) -> Self {
+    pub fn new(request: Request, facts: ProcessFacts, is_wary: bool) -> Self {
         Self {
             scope: Scope::new(request),
             facts,
+            is_wary,
             known: HashMap::new(),
             held: Vec::new(),
             seen: Vec::new(),
@@ -130,7 +134,11 @@ impl Catalog {
         if wider == self.facts {
             return Ok(Added::default());
         }
-        self.facts = wider;
+        self.facts = if self.is_wary && wider.evidences.has(Evidence::Loading) {
+            wider.with_all_evidences()
+        } else {
+            wider
+        };
         let planned = plan.objects.len();
         Ok(Added {
             replanned: self.replan(plan, planned)?,
@@ -156,14 +164,17 @@ impl Catalog {
         let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;
-        self.hold(plan, first)?;
+        // Before the files are held: files of two containers have the same path, where they can be opened tells them apart.
         for (index, planned) in plan.objects.iter().enumerate().skip(first) {
-            let position = objects.iter().position(|object| object.path == planned.path);
+            let position = objects
+                .iter()
+                .position(|object| object.attach_path == planned.attach_path);
             let file = position.and_then(|position| self.known.get_mut(&ids[position]));
             if let Some(known) = file {
                 known.planned = Some(index);
             }
         }
+        self.hold(plan, first)?;
         self.cut(plan);
         Ok(added)
     }

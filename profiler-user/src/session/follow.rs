@@ -11,7 +11,7 @@ use super::roster::Origin;
 use super::state::State;
 use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::{Reach, link};
-use crate::object::ObjectError;
+use crate::object::{ObjectError, is_system_library};
 use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
 use crate::target::process::{MappedFile, Process};
@@ -35,6 +35,13 @@ impl State {
         }
     }
 
+    /// Says what was done.
+    pub(super) fn tell_news(&mut self) {
+        for news in self.news.drain(..) {
+            log::info!("{news}");
+        }
+    }
+
     /// What was told when the session had ended: children are counted, and no more.
     pub(super) fn too_late(&mut self, notice: &Notice) {
         let (parent, child) = match notice {
@@ -43,9 +50,9 @@ impl State {
             }
             Notice::Life(_) | Notice::Exec { .. } | Notice::Failed => return,
         };
-        if self.roster.contains(parent) && !self.roster.contains(child) {
+        if self.roster.contains(parent) && !self.roster.has_come(child) {
             self.roster.came(child, Origin::Child);
-            self.roster.went(child);
+            self.roster.missed += 1;
         }
     }
 
@@ -108,19 +115,21 @@ impl State {
         origin: Origin,
         parent: Option<u32>,
     ) -> Result<Option<End>, SessionError> {
+        let is_news = !self.roster.has_come(pid);
         self.roster.came(pid, origin);
         let end = Process::open(pid).and_then(|process| process.end_notice());
         let Ok(end) = end else {
             self.groups.meet(pid, parent, &mut self.tracker);
-            self.roster.went(pid);
+            self.roster.missed += u64::from(is_news);
             return Ok(None);
         };
         self.roster.insert(pid, origin);
         self.groups.meet(pid, parent, &mut self.tracker);
         match self.look(pid) {
-            Ok(()) => Ok(Some((pid, end))),
+            // Without a program it is between two: what it maps is told as it maps it.
+            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => Ok(Some((pid, end))),
             Err(SessionError::Target(_)) => {
-                self.roster.went(pid);
+                self.roster.missed += u64::from(is_news);
                 self.leave(pid);
                 Ok(None)
             }
@@ -168,6 +177,7 @@ impl State {
             .into_iter()
             .filter_map(|id| self.setup.catalog.object(id))
             .collect();
+        let mut attached = Vec::new();
         for object in objects {
             let is_new = self
                 .roster
@@ -177,15 +187,24 @@ impl State {
                 let reached = (self.kernel.reach == Reach::Process).then_some(pid);
                 self.attachments
                     .attach_object(&self.kernel, &self.setup.plan, object, reached)?;
+                attached.push(self.setup.plan.objects[object].name.as_str());
             }
+        }
+        if !attached.is_empty() {
+            self.news
+                .push(format!("process {pid}: probed as well: {}", attached.join(", ")));
         }
         Ok(())
     }
 
     /// Adds what is wanted of files that nobody has looked at to the plan. Meanwhile no return probe is armed: they may
-    /// bring what return probes would break.
+    /// bring what return probes would break, unless they are of the C library.
     fn grow(&mut self, files: Vec<MappedFile>) -> Result<(), SessionError> {
-        self.kernel.suspend_returns(true);
+        let is_harmless = |file: &MappedFile| {
+            let name = file.path.file_name().unwrap_or_default();
+            is_system_library(&name.to_string_lossy())
+        };
+        self.kernel.suspend_returns(!files.iter().all(is_harmless));
         let first = self.setup.plan.functions.len();
         let added = self.setup.catalog.add(&mut self.setup.plan, files);
         let grown = added.and_then(|added| {
@@ -201,13 +220,14 @@ impl State {
         if added.replanned.is_empty() {
             return Ok(());
         }
-        log::info!(
-            "the returns of {} functions are seen differently now: what a target maps could break return probes",
-            added.replanned.len()
-        );
         self.roster_notes.replanned += added.replanned.len() as u64;
         self.attachments
-            .renew(&self.kernel, &self.setup.plan, &added.replanned)
+            .renew(&self.kernel, &self.setup.plan, &added.replanned)?;
+        self.news.push(format!(
+            "the returns of {} functions are seen differently now: what a target maps could break return probes",
+            added.replanned.len()
+        ));
+        Ok(())
     }
 
     /// A process mapped a file executable.

@@ -156,6 +156,7 @@ impl Groups {
             // Of the thread, where threads are told apart, and where the process is gone.
             Attribute::Comm if self.by.contains(&Attribute::Tid) || identity.is_none() => comm.to_string(),
             Attribute::Comm
+            | Attribute::InnerPid
             | Attribute::Exe
             | Attribute::User
             | Attribute::Cgroup

@@ -19,8 +19,10 @@ use crate::record::escape::escaped;
 use crate::target::command::{self, RunningCommand};
 use crate::target::process;
 
-/// How often all processes are looked at, in case the kernel's messages missed one.
-const RESCAN_EVERY: Duration = Duration::from_secs(10);
+/// How often all processes are looked at, in case the kernel's messages missed one: it takes a tenth of a second of 500
+/// targets. And how often where there are no such messages.
+const RESCAN_EVERY: Duration = Duration::from_mins(1);
+const RESCAN_BLINDLY_EVERY: Duration = Duration::from_secs(2);
 
 /// What a session is about.
 pub(super) enum Target {
@@ -52,15 +54,21 @@ pub(super) struct Settings {
     pub(super) on_loss: OnLoss,
     /// Processes that start later can be targets.
     pub(super) patient: bool,
+    pub(super) rescan_every: Duration,
 }
 
 impl Settings {
-    pub(super) fn new(config: &SessionConfig, patient: bool) -> Self {
+    pub(super) fn new(config: &SessionConfig, patient: bool, is_told: bool) -> Self {
         Self {
             display: config.display,
             duration: config.limits.duration,
             on_loss: config.limits.on_loss,
             patient,
+            rescan_every: if is_told {
+                RESCAN_EVERY
+            } else {
+                RESCAN_BLINDLY_EVERY
+            },
         }
     }
 }
@@ -170,7 +178,7 @@ impl EventLoop {
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
             observe: every(observe_every),
-            rescan: every(RESCAN_EVERY),
+            rescan: every(settings.rescan_every),
             deadline: settings
                 .duration
                 .map(|duration| tokio::time::Instant::now() + duration),
@@ -265,6 +273,7 @@ impl EventLoop {
             Notice::Life(event) => state.life(&event)?,
         };
         self.watch_ends(joined)?;
+        state.tell_news();
         Ok(None)
     }
 

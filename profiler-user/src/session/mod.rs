@@ -89,7 +89,7 @@ enum Prepared {
 fn dry_run(targets: &Targets, config: &SessionConfig) -> Result<Outcome, SessionError> {
     let mode = capability::choose_mode(config.probing.attach_mode)?;
     let reach = targets.reach(mode, config.probing.isolate);
-    let setup = setup::plan(&targets.processes, config, reach)?;
+    let setup = setup::plan(&targets.processes, config, mode, reach)?;
     let view = View {
         style: display::stdout_style(config),
         ..View::default()

@@ -162,32 +162,24 @@ impl Loop {
             ended,
             cpu: _,
         } = self;
-        let mut read = 0;
-        let mut record = |stream, message: &[u8]| {
-            if stream == Stream::Processes
-                && let Some(notice) = notice(message)
-            {
-                // The session may be gone already.
-                let _: Result<(), _> = notices.send(notice);
-            }
-            let result = pipeline
-                .as_mut()
-                .map_or(Ok(()), |pipeline| pipeline.message(stream, message));
-            if let Err(error) = result {
-                give_up(pipeline, failure, ended, notices, error);
-            }
+        let mut outlet = Outlet {
+            pipeline,
+            notices,
+            failure,
+            ended,
         };
-        while processes
-            .next(|message| record(Stream::Processes, message))
-            .is_some()
-        {
-            read += 1;
-        }
-        while read < TURN
-            && events
-                .next(|message| record(Stream::Functions, message))
-                .is_some()
-        {
+        let mut read = outlet.take_processes(processes);
+        while read < TURN {
+            let taken = events.next(|message| {
+                // Word of a thread is sent before its first event, and may have come since it was looked for.
+                if outlet.is_news(message) {
+                    outlet.take_processes(processes);
+                }
+                outlet.take(Stream::Functions, message);
+            });
+            if taken.is_none() {
+                break;
+            }
             read += 1;
         }
         read
@@ -230,6 +222,49 @@ impl Loop {
             }
         };
         ReaderResult { counts, failure, cpu }
+    }
+}
+
+/// Where messages go.
+struct Outlet<'a> {
+    pipeline: &'a mut Option<EventPipeline>,
+    notices: &'a UnboundedSender<Notice>,
+    failure: &'a mut Option<RecorderError>,
+    ended: &'a mut PipelineCounts,
+}
+
+impl Outlet<'_> {
+    fn take(&mut self, stream: Stream, message: &[u8]) {
+        if stream == Stream::Processes
+            && let Some(notice) = notice(message)
+        {
+            // The session may be gone already.
+            let _: Result<(), _> = self.notices.send(notice);
+        }
+        let pipeline = self.pipeline.as_mut();
+        let result = pipeline.map_or(Ok(()), |pipeline| pipeline.message(stream, message));
+        if let Err(error) = result {
+            give_up(self.pipeline, self.failure, self.ended, self.notices, error);
+        }
+    }
+
+    /// Takes all that waits in the ring of processes, and says how much that was.
+    fn take_processes(&mut self, processes: &mut Ring) -> usize {
+        let mut read = 0;
+        while processes
+            .next(|message| self.take(Stream::Processes, message))
+            .is_some()
+        {
+            read += 1;
+        }
+        read
+    }
+
+    /// Whether an event is of a thread that nobody has told of.
+    fn is_news(&self, message: &[u8]) -> bool {
+        self.pipeline
+            .as_ref()
+            .is_some_and(|pipeline| !pipeline.knows_thread(message))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The processes that are targets now.
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Ended processes that are remembered: their fork may be told a second time.
+/// Processes that are remembered: their fork may be told a second time.
 const REMEMBERED: usize = 16_384;
 
 /// Why a process is a target.
@@ -29,7 +29,7 @@ pub(super) struct Roster {
     pub(super) joined: u64,
     pub(super) children: u64,
     pub(super) missed: u64,
-    gone: HashSet<u32>,
+    told: HashSet<u32>,
 }
 
 impl Roster {
@@ -55,9 +55,12 @@ impl Roster {
         );
     }
 
-    /// A process came, and has been told of for the first time.
+    /// A process came. It is counted when it is told of for the first time.
     pub(super) fn came(&mut self, pid: u32, origin: Origin) {
-        if self.gone.contains(&pid) {
+        if self.told.len() >= REMEMBERED {
+            self.told.clear();
+        }
+        if !self.told.insert(pid) {
             return;
         }
         match origin {
@@ -66,14 +69,9 @@ impl Roster {
         }
     }
 
-    /// A process that came has ended before it could be looked at.
-    pub(super) fn went(&mut self, pid: u32) {
-        if self.gone.len() >= REMEMBERED {
-            self.gone.clear();
-        }
-        if self.gone.insert(pid) {
-            self.missed += 1;
-        }
+    /// Whether a process came, be it gone or not.
+    pub(super) fn has_come(&self, pid: u32) -> bool {
+        self.told.contains(&pid)
     }
 
     pub(super) fn remove(&mut self, pid: u32) {

@@ -2,8 +2,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::config::{ProbingConfig, SelectionConfig, SessionConfig};
-use crate::kernel::Reach;
 use crate::kernel::capability::{self, Capabilities};
+use crate::kernel::{AttachMode, Reach};
 use crate::probe::plan::{Plan, Returns, ReturnsChoice};
 use crate::probe::planner::PlanError;
 use crate::probe::returns::ProcessFacts;
@@ -76,7 +76,12 @@ pub fn first_facts(reach: Reach) -> ProcessFacts {
 }
 
 /// Makes the plan for some processes: none where the first is waited for.
-pub fn plan(processes: &[Process], config: &SessionConfig, reach: Reach) -> Result<Setup, SessionError> {
+pub fn plan(
+    processes: &[Process],
+    config: &SessionConfig,
+    mode: AttachMode,
+    reach: Reach,
+) -> Result<Setup, SessionError> {
     check_permissions()?;
     let request = request(&config.selection, config.probing)?;
     let mut warnings = Vec::new();
@@ -94,7 +99,7 @@ pub fn plan(processes: &[Process], config: &SessionConfig, reach: Reach) -> Resu
             pids.push(process.pid);
         }
     }
-    let mut catalog = Catalog::new(request, facts);
+    let mut catalog = Catalog::new(request, facts, mode != AttachMode::Session);
     let mut plan = Plan::default();
     let by_file: Vec<(FileId, Vec<u32>)> = files
         .values()

@@ -80,8 +80,8 @@ pub(super) fn start(
         notices,
         reader,
         ends,
+        settings: Settings::new(config, patient, watch.is_some()),
         watch,
-        settings: Settings::new(config, patient),
         summary_file: outputs.summary,
     })
 }
@@ -108,7 +108,7 @@ fn plan(targets: &Targets, config: &SessionConfig) -> Result<(AttachMode, Setup,
     let mode = capability::choose_mode(config.probing.attach_mode)?;
     let reach = targets.reach(mode, config.probing.isolate);
     let measuring = std::thread::spawn(move || calibrate::measure(mode));
-    let setup = setup::plan(&targets.processes, config, reach)?;
+    let setup = setup::plan(&targets.processes, config, mode, reach)?;
     let cost = measuring.join().map_err(|_panic| SessionError::System {
         what: "measure the cost of a probe",
         source: io::Error::other("the measuring thread failed"),

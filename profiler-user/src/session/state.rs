@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) governor: Governor,
     pub(super) model: CostModel,
     pub(super) notes: Vec<String>,
+    /// What was done since it was last told.
+    pub(super) news: Vec<String>,
     pub(super) title: String,
     /// From the start to the last link, and the links' part of it.
     pub(super) startup: Duration,
@@ -79,6 +81,7 @@ impl State {
             governor: Governor::new(config.limits.max_overhead, functions, records),
             model,
             notes: Vec::new(),
+            news: Vec::new(),
             title: targets.title,
             startup: Duration::ZERO,
             attach_time: Duration::ZERO,

@@ -26,23 +26,22 @@ pub(super) struct Targets {
 impl Targets {
     /// The processes that are meant now. Those that are named by their ids must be there; `wait`: there may be none yet.
     pub(super) fn find(selector: &Selector, wait: bool) -> Result<Self, SessionError> {
-        let named: Vec<Process> = selector
-            .pids
-            .iter()
-            .map(|pid| Process::open(*pid))
-            .collect::<Result<_, _>>()?;
         let mut directory = Directory::new();
         if selector.is_fixed() {
-            let title = title(&named);
+            let named = selector.pids.iter().map(|pid| Process::open(*pid));
+            let processes: Vec<Process> = named.collect::<Result<_, _>>()?;
             return Ok(Self {
                 selector: selector.clone(),
-                processes: named,
-                title,
+                title: title(&processes),
+                processes,
                 is_command: false,
                 directory,
             });
         }
-        let found = selector.find(&mut directory);
+        let found = match selector.resolve(&mut directory) {
+            Err(TargetError::NothingMatches { .. }) if wait => Vec::new(),
+            found => found?,
+        };
         let open = found
             .into_iter()
             .filter_map(|identity| Process::open(identity.pid).ok());

@@ -5,6 +5,8 @@
 pub enum Attribute {
     /// Process id, as the host sees it.
     Pid,
+    /// Process id, as the process sees itself.
+    InnerPid,
     /// Thread id, as the host sees it.
     Tid,
     /// The name of the process.
@@ -29,8 +31,9 @@ pub enum Attribute {
 
 impl Attribute {
     /// Every attribute.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pid,
+        Self::InnerPid,
         Self::Tid,
         Self::Comm,
         Self::Exe,
@@ -47,6 +50,7 @@ impl Attribute {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pid => "pid",
+            Self::InnerPid => "inner_pid",
             Self::Tid => "tid",
             Self::Comm => "comm",
             Self::Exe => "exe",
@@ -69,6 +73,7 @@ impl Attribute {
     pub const fn doc(self) -> &'static str {
         match self {
             Self::Pid => "process id, as the host sees it",
+            Self::InnerPid => "process id, as the process sees itself in its container",
             Self::Tid => "thread id, as the host sees it",
             Self::Comm => "name of the process",
             Self::Exe => "path of its program, as the process knows it",

@@ -29,9 +29,15 @@ fn of(path: &str) -> Option<(Runtime, String)> {
     read(&format!("0::{path}\n"), &[]).0
 }
 
+fn assert_containers(cases: &[(&str, Runtime, &str)]) {
+    for (path, runtime, id) in cases {
+        assert_eq!(of(path), Some((*runtime, (*id).to_owned())), "{path}");
+    }
+}
+
 #[test]
-fn every_runtime_is_told_by_its_groups() {
-    for (path, runtime, id) in [
+fn docker_and_containerd_are_told_by_their_groups() {
+    assert_containers(&[
         // Docker: with cgroupfs, with systemd, below a parent of the user's, as a raw name for systemd.
         ("/docker/<A>", Runtime::Docker, A),
         ("/system.slice/docker-<A>.scope", Runtime::Docker, A),
@@ -48,7 +54,13 @@ fn every_runtime_is_told_by_its_groups() {
         ("/k8s.io/<A>", Runtime::Containerd, A),
         ("/default/<A>", Runtime::Containerd, A),
         ("/system.slice/nerdctl-<A>.scope", Runtime::Containerd, A),
-        // Kubernetes: systemd and cgroupfs, each class of service, and what comes of mixing both.
+    ]);
+}
+
+#[test]
+fn kubernetes_is_told_by_its_groups() {
+    assert_containers(&[
+        // systemd and cgroupfs, each class of service, and what comes of mixing both.
         (
             "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b_2c.slice/cri-containerd-<A>.scope",
             Runtime::Containerd,
@@ -77,7 +89,13 @@ fn every_runtime_is_told_by_its_groups() {
             Runtime::Containerd,
             A,
         ),
-        // Podman: root, rootless, in a pod, with cgroupfs, split, with the group that it makes inside.
+    ]);
+}
+
+#[test]
+fn podman_is_told_by_its_groups() {
+    assert_containers(&[
+        // Root, rootless, in a pod, with cgroupfs, split, with the group that it makes inside.
         ("/machine.slice/libpod-<A>.scope", Runtime::Podman, A),
         ("/machine.slice/libpod-<A>.scope/container", Runtime::Podman, A),
         (
@@ -92,7 +110,12 @@ fn every_runtime_is_told_by_its_groups() {
         ),
         ("/libpod_parent/libpod-<A>", Runtime::Podman, A),
         ("/system.slice/web.service/libpod-payload-<A>", Runtime::Podman, A),
-        // LXC and LXD.
+    ]);
+}
+
+#[test]
+fn lxc_and_systemd_machines_are_told_by_their_groups() {
+    assert_containers(&[
         ("/lxc/web", Runtime::Lxc, "web"),
         ("/lxc/web/init.scope", Runtime::Lxc, "web"),
         ("/lxc.payload.web/system.slice/ssh.service", Runtime::Lxc, "web"),
@@ -115,7 +138,12 @@ fn every_runtime_is_told_by_its_groups() {
             Runtime::Nspawn,
             "web",
         ),
-        // A container in a container: the innermost.
+    ]);
+}
+
+#[test]
+fn of_containers_in_containers_the_innermost_is_found() {
+    assert_containers(&[
         ("/docker/<B>/docker/<A>", Runtime::Docker, A),
         ("/system.slice/docker-<B>.scope/docker/<A>", Runtime::Docker, A),
         (
@@ -130,15 +158,18 @@ fn every_runtime_is_told_by_its_groups() {
         ),
         ("/lxc/outer/docker/<A>", Runtime::Docker, A),
         ("/docker/<A>/system.slice/nginx.service", Runtime::Docker, A),
-        // A manager that we do not know.
+    ]);
+}
+
+#[test]
+fn unknown_managers_and_views_from_other_namespaces_do_not_hide_a_container() {
+    assert_containers(&[
         ("/system.slice/garden-<A>.scope", Runtime::Unknown, A),
         // As a process in another cgroup namespace sees it.
         ("/../../docker/<A>", Runtime::Docker, A),
         ("/../cri-containerd-<A>.scope", Runtime::Containerd, A),
         ("/docker/<A> (deleted)", Runtime::Docker, A),
-    ] {
-        assert_eq!(of(path), Some((runtime, id.to_owned())), "{path}");
-    }
+    ]);
 }
 
 #[test]

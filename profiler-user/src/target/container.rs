@@ -79,10 +79,10 @@ impl Container {
         }
     }
 
-    /// What it is called: its name, else its name within its pod, else its id.
+    /// What it is called: its name within its pod, else its name, else its id.
     pub fn display_name(&self) -> &str {
-        let in_pod = || self.pod.as_ref().and_then(|pod| pod.container.as_deref());
-        self.name.as_deref().or_else(in_pod).unwrap_or(self.short_id())
+        let in_pod = self.pod.as_ref().and_then(|pod| pod.container.as_deref());
+        in_pod.or(self.name.as_deref()).unwrap_or(self.short_id())
     }
 }
 

@@ -8,8 +8,11 @@ use super::cgroup::{Candidate, Membership};
 use super::container::Container;
 use super::runtime::State;
 
-/// What is not known is asked for again after this time: a runtime writes its state when the container runs already.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// For so long a group is believed to be no container's: runc writes its state between making the first process and letting
+/// it execute the program.
+const NO_CONTAINER: Duration = Duration::from_millis(20);
+/// A container without a name is asked for again after this time.
+const NO_NAME: Duration = Duration::from_secs(1);
 /// What is known of the cgroups of so many processes is kept.
 const PLACES: usize = 4096;
 
@@ -46,8 +49,8 @@ impl Until {
         }
     }
 
-    fn soon() -> Self {
-        Self::Then(Instant::now() + ASK_AGAIN)
+    fn after(time: Duration) -> Self {
+        Self::Then(Instant::now() + time)
     }
 }
 
@@ -80,7 +83,7 @@ impl Containers {
                 let (container, until) = self.container(candidate, pid, uid);
                 (Some(container), until)
             }
-            None => (None, Until::soon()),
+            None => (None, Until::after(NO_CONTAINER)),
         };
         let cgroup = found.map_or_else(|| membership.path(), |(_, path)| Some(path));
         let place = Place {
@@ -106,7 +109,7 @@ impl Containers {
         let until = if container.name.is_some() || container.pod.is_some() {
             Until::End
         } else {
-            Until::soon()
+            Until::after(NO_NAME)
         };
         self.known.insert(key, (Arc::clone(&container), until));
         (container, until)

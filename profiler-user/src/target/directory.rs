@@ -68,14 +68,19 @@ impl Directory {
             .and_then(|ids| ids.split_ascii_whitespace().next_back())
             .and_then(|id| id.parse().ok());
         let uid = number("Uid:", 1).unwrap_or_default();
-        let place = self.containers.place(pid, uid, &process::read(pid, "cgroup")?);
+        let mut place = self.containers.place(pid, uid, &process::read(pid, "cgroup")?);
+        let comm = field(&status, "Name:").unwrap_or_default().to_owned();
+        let exe = program(pid);
+        if is_runtime(&comm, exe.as_deref()) {
+            place.container = None;
+        }
         let identity = Identity {
             pid,
             inner_pid: inner_pid.unwrap_or(pid),
             parent: number("PPid:", 0).unwrap_or_default(),
             start_ticks: before.start_ticks,
-            comm: field(&status, "Name:").unwrap_or_default().to_owned(),
-            exe: program(pid),
+            comm,
+            exe,
             uid,
             user: self.users.name(uid),
             cgroup: place.cgroup,
@@ -99,6 +104,17 @@ fn program(pid: u32) -> Option<PathBuf> {
         text.strip_suffix(" (deleted)")
             .map_or_else(|| path.clone(), PathBuf::from),
     )
+}
+
+/// Whether a process is the runtime's own, which is in the container's control group until it executes the program: what it
+/// maps is of the host, and none of the container's business.
+fn is_runtime(comm: &str, exe: Option<&Path>) -> bool {
+    // `runc:[2:INIT]` and others, by `nsexec.c`; crun copies itself into memory, and is then called by a descriptor's number.
+    let exe = exe.map(Path::to_string_lossy).unwrap_or_default();
+    comm.starts_with("runc:[")
+        || exe.starts_with("/memfd:runc_cloned")
+        || exe.starts_with("/memfd:crun")
+        || exe.ends_with("/crun")
 }
 
 /// What is needed of `/proc/PID/stat`.
@@ -130,7 +146,25 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
-    use super::{Directory, Stat};
+    use std::path::Path;
+
+    use super::{Directory, Stat, is_runtime};
+
+    #[test]
+    fn a_runtime_that_has_not_executed_the_program_yet_is_not_in_the_container() {
+        for (comm, exe, expected) in [
+            ("runc:[2:INIT]", Some("/usr/sbin/runc"), true),
+            ("runc:[1:CHILD]", None, true),
+            ("6", Some("/memfd:runc_cloned:/proc/self/exe"), true),
+            ("3", Some("/memfd:crun"), true),
+            ("crun", Some("/usr/bin/crun"), true),
+            ("runc", Some("/usr/sbin/runc"), false),
+            ("nginx", Some("/usr/sbin/nginx"), false),
+            ("nginx", None, false),
+        ] {
+            assert_eq!(is_runtime(comm, exe.map(Path::new)), expected, "{comm}");
+        }
+    }
 
     #[test]
     fn the_name_in_stat_may_hold_parentheses_and_spaces() {

@@ -41,6 +41,7 @@ impl Identity {
         let pod = container.and_then(|container| container.pod.as_ref());
         match attribute {
             Attribute::Pid => self.pid.to_string().into(),
+            Attribute::InnerPid => self.inner_pid.to_string().into(),
             Attribute::Tid => "".into(),
             Attribute::Comm => self.comm.as_str().into(),
             Attribute::Exe => self.exe.as_ref().map_or("".into(), |exe| exe.to_string_lossy()),

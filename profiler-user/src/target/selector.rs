@@ -3,9 +3,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
+use super::TargetError;
 use super::container::Container;
 use super::glob::{Glob, GlobError};
 use super::identity::{Directory, Identity};
+use super::process::Process;
 
 /// Hexadecimal digits from which on a text can be the beginning of an id.
 const SHORTEST_ID: usize = 4;
@@ -172,7 +174,8 @@ impl fmt::Display for ContainerChoice {
 }
 
 impl ContainerChoice {
-    fn matches(&self, container: &Container) -> bool {
+    /// Whether this container is meant.
+    pub fn matches(&self, container: &Container) -> bool {
         let text = self.0.text();
         let is_beginning = text.len() >= SHORTEST_ID
             && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -296,6 +299,21 @@ impl Selector {
         };
         let own = std::process::id();
         found.into_iter().filter(|identity| identity.pid != own).collect()
+    }
+
+    /// Like [`Self::find`]; what is named by its id must be there, and something must be found.
+    pub fn resolve(&self, directory: &mut Directory) -> Result<Vec<Identity>, TargetError> {
+        for pid in &self.pids {
+            Process::open(*pid)?;
+        }
+        let found = self.find(directory);
+        if found.is_empty() {
+            return Err(TargetError::NothingMatches {
+                selector: self.to_string(),
+                list: self.list(),
+            });
+        }
+        Ok(found)
     }
 
     /// Those of all processes that are meant.

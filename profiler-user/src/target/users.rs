@@ -1,4 +1,4 @@
-//! The names of the host's users.
+//! The host's users.
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -8,7 +8,13 @@ use std::time::SystemTime;
 pub(super) struct Users {
     path: PathBuf,
     read: Option<SystemTime>,
-    names: HashMap<u32, String>,
+    known: HashMap<u32, User>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct User {
+    name: String,
+    home: PathBuf,
 }
 
 impl Users {
@@ -17,16 +23,25 @@ impl Users {
         Self {
             path,
             read: None,
-            names: HashMap::new(),
+            known: HashMap::new(),
         }
     }
 
     /// The name of a user.
     pub(super) fn name(&mut self, uid: u32) -> Option<String> {
-        if !self.names.contains_key(&uid) {
+        self.user(uid).map(|user| user.name.clone())
+    }
+
+    /// The home of a user.
+    pub(super) fn home(&mut self, uid: u32) -> Option<PathBuf> {
+        self.user(uid).map(|user| user.home.clone())
+    }
+
+    fn user(&mut self, uid: u32) -> Option<&User> {
+        if !self.known.contains_key(&uid) {
             self.refresh();
         }
-        self.names.get(&uid).cloned()
+        self.known.get(&uid)
     }
 
     fn refresh(&mut self) {
@@ -38,32 +53,44 @@ impl Users {
         }
         self.read = changed;
         let bytes = std::fs::read(&self.path).unwrap_or_default();
-        self.names = names(&String::from_utf8_lossy(&bytes));
+        self.known = users(&String::from_utf8_lossy(&bytes));
     }
 }
 
-/// `name:password:uid:…`; the first name of a number counts.
-fn names(passwd: &str) -> HashMap<u32, String> {
-    let mut names = HashMap::new();
+/// `name:password:uid:gid:comment:home:shell`; the first line of a number counts.
+fn users(passwd: &str) -> HashMap<u32, User> {
+    let mut users = HashMap::new();
     for line in passwd.lines() {
-        let mut fields = line.split(':');
-        let (name, uid) = (fields.next(), fields.nth(1));
-        if let (Some(name), Some(uid)) = (name, uid.and_then(|uid| uid.parse().ok())) {
-            names.entry(uid).or_insert_with(|| name.to_owned());
+        let fields: Vec<&str> = line.split(':').collect();
+        if let [name, _, uid, _, _, home, ..] = fields[..]
+            && let Ok(uid) = uid.parse()
+        {
+            let user = || User {
+                name: name.to_owned(),
+                home: PathBuf::from(home),
+            };
+            users.entry(uid).or_insert_with(user);
         }
     }
-    names
+    users
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Users, names};
+    use std::path::Path;
+
+    use super::{Users, users};
 
     #[test]
     fn the_first_name_of_a_number_counts_and_broken_lines_do_not() {
-        let names = names("root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n\nbroken\nwww-data:x:33:33::/:\n");
-        assert_eq!(names.len(), 2);
-        assert_eq!((names[&0].as_str(), names[&33].as_str()), ("root", "www-data"));
+        let passwd = "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n\nbroken\nx:x:-1:0::/:\nwww-data:x:33:33::/var/www:\n";
+        let users = users(passwd);
+        assert_eq!(users.len(), 2);
+        assert_eq!(
+            (users[&0].name.as_str(), users[&33].name.as_str()),
+            ("root", "www-data")
+        );
+        assert_eq!(users[&33].home, Path::new("/var/www"));
     }
 
     #[test]

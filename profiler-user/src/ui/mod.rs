@@ -5,6 +5,7 @@ mod footer;
 #[cfg(test)]
 mod golden;
 mod grid;
+pub mod listing;
 pub mod live;
 pub mod number;
 pub mod plan_table;

@@ -24,6 +24,8 @@ pub(super) enum Unit {
     Nanoseconds,
     Milliseconds,
     Mebibytes,
+    /// Of one core.
+    Percent,
 }
 
 impl Unit {
@@ -33,12 +35,14 @@ impl Unit {
             Self::Nanoseconds => "ns",
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
+            Self::Percent => "%",
         }
     }
 
     fn show(self, value: f64) -> String {
         match self {
             Self::Ratio => format!("{value:.2}"),
+            Self::Percent => format!("{value:.2} %"),
             Self::Nanoseconds | Self::Milliseconds | Self::Mebibytes => {
                 format!("{value:.0} {}", self.name())
             }

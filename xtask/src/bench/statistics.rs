@@ -31,6 +31,14 @@ impl Samples {
         }
     }
 
+    /// The sample that this share of all does not exceed; 0 of none.
+    pub(super) fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let position = (share * sorted.len() as f64).ceil() as usize;
+        sorted.get(position.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+
     pub(super) fn min(&self) -> f64 {
         self.0.iter().copied().reduce(f64::min).unwrap_or(0.0)
     }
@@ -71,6 +79,14 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median(&[]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_quantile_is_a_sample_that_its_share_does_not_exceed() {
+        let samples: Samples = (1..=20).map(f64::from).collect();
+        assert!((samples.quantile(0.95) - 19.0).abs() < 1e-9);
+        assert!((samples.quantile(1.0) - 20.0).abs() < 1e-9);
+        assert!(Samples::new().quantile(0.5).abs() < 1e-9);
     }
 
     #[test]

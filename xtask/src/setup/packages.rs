@@ -45,6 +45,14 @@ pub(super) const TESTS: &[Need] = &[
         package: "util-linux",
     },
     Need {
+        found_by: "podman",
+        package: "podman",
+    },
+    Need {
+        found_by: "runc",
+        package: "runc",
+    },
+    Need {
         found_by: "redis-server",
         package: "redis-server",
     },

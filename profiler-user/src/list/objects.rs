@@ -1,0 +1,166 @@
+//! The list of executables and libraries, and the files that functions are looked for in.
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{Entry, List, ListError, chosen, column};
+use crate::cli::list::ListConfig;
+use crate::object::ObjectFile;
+use crate::object::inventory::Inventory;
+use crate::probe::pattern::ObjectPattern;
+use crate::target::TargetError;
+use crate::target::process::{FileId, MappedFile, Process};
+use crate::ui::listing::{ListColumn, ListShape};
+
+const COLUMNS: &[ListColumn] = &[
+    column("path", ListShape::Name, 0),
+    column("build id", ListShape::Name, 2),
+    column("functions", ListShape::Number, 0),
+    column("from", ListShape::Word, 3),
+    column("debug info", ListShape::Word, 0),
+    column("processes", ListShape::Number, 1),
+];
+
+/// A file in which functions are.
+pub(super) struct Found {
+    /// Its path, as its processes know it.
+    pub(super) path: PathBuf,
+    /// Its file name.
+    pub(super) name: String,
+    /// Where it can be opened, whatever the mount namespace.
+    pub(super) open: PathBuf,
+    /// It is the program itself, or was named.
+    pub(super) is_main: bool,
+    /// Who maps it.
+    pub(super) pids: Vec<u32>,
+}
+
+/// Lists the objects that are asked for: programs first, by path.
+pub(super) fn list(config: &ListConfig) -> Result<List, ListError> {
+    let patterns = config
+        .patterns
+        .iter()
+        .map(|text| text.parse::<ObjectPattern>())
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut entries = Vec::new();
+    for found in find(config)? {
+        let is_meant = |pattern: &ObjectPattern| pattern.matches(&found.name, &found.path);
+        if !patterns.is_empty() && !patterns.iter().any(is_meant) {
+            continue;
+        }
+        match open(&found).and_then(|file| Ok((file, Inventory::of(&found.open, &found.name)?))) {
+            Ok((file, inventory)) => entries.push(entry(&found, &file, &inventory)),
+            Err(error) if found.is_main => return Err(error),
+            Err(error) => log::debug!("left out `{}`: {error}", found.path.display()),
+        }
+    }
+    Ok(List {
+        columns: COLUMNS,
+        entries,
+    })
+}
+
+/// The files that are named, or those that the processes that are asked for map, programs first.
+pub(super) fn find(config: &ListConfig) -> Result<Vec<Found>, ListError> {
+    let mut found: Vec<Found> = config.files.iter().map(|path| named(path)).collect();
+    if !config.selector.is_empty() {
+        let mut mapped = of_processes(config)?;
+        mapped.sort_by(|a, b| b.is_main.cmp(&a.is_main).then_with(|| a.path.cmp(&b.path)));
+        found.extend(mapped);
+    }
+    Ok(found)
+}
+
+/// Reads a file.
+pub(super) fn open(found: &Found) -> Result<ObjectFile, ListError> {
+    Ok(ObjectFile::open(&found.open, found.name.clone())?)
+}
+
+fn named(path: &Path) -> Found {
+    Found {
+        path: path.to_owned(),
+        name: file_name(path),
+        open: path.to_owned(),
+        is_main: true,
+        pids: Vec::new(),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn of_processes(config: &ListConfig) -> Result<Vec<Found>, ListError> {
+    let mut files: HashMap<FileId, Found> = HashMap::new();
+    let mut failures: Vec<TargetError> = Vec::new();
+    for identity in chosen(&config.selector)? {
+        let mapped = Process::open(identity.pid).and_then(|process| process.mapped_files());
+        match mapped {
+            Ok(mapped) => mapped
+                .into_iter()
+                .for_each(|file| add(&mut files, file, identity.pid)),
+            Err(error) => failures.push(error),
+        }
+    }
+    let number = failures.len();
+    match failures.into_iter().next() {
+        Some(error) if files.is_empty() => return Err(error.into()),
+        Some(error) => log::warn!("{number} processes could not be looked into, the first: {error}"),
+        None => {}
+    }
+    Ok(files.into_values().collect())
+}
+
+fn add(files: &mut HashMap<FileId, Found>, file: MappedFile, pid: u32) {
+    let MappedFile {
+        id,
+        attach_path,
+        path,
+        is_main,
+    } = file;
+    let found = files.entry(id).or_insert_with(|| Found {
+        name: file_name(&path),
+        path,
+        open: attach_path,
+        is_main: false,
+        pids: Vec::new(),
+    });
+    found.is_main |= is_main;
+    found.pids.push(pid);
+}
+
+fn entry(found: &Found, file: &ObjectFile, inventory: &Inventory) -> Entry {
+    let build_id = file.build_id().map(hexadecimal);
+    let sources: Vec<&str> = inventory.sources.iter().map(|source| source.name()).collect();
+    let path = found.path.to_string_lossy();
+    let cells = vec![
+        path.clone().into_owned(),
+        build_id.clone().unwrap_or_default(),
+        file.functions().len().to_string(),
+        sources.join("+"),
+        if inventory.debug_info { "yes" } else { "no" }.to_owned(),
+        found.pids.len().to_string(),
+    ];
+    let json = json!({
+        "path": path,
+        "name": found.name,
+        "build_id": build_id,
+        "functions": file.functions().len(),
+        "function_sources": sources,
+        "debug_info": inventory.debug_info,
+        "is_program": found.is_main,
+        "pids": found.pids,
+    });
+    Entry { cells, json }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

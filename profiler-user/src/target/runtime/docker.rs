@@ -1,0 +1,42 @@
+//! Docker's own files, and the words in which it and Podman answer over their sockets.
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::facts::{self, Facts};
+use super::files;
+use super::mounts;
+use crate::target::container::Runtime;
+
+/// What Docker has written down of a container: `config.v2.json`.
+pub(super) fn from_files(root: &Path, id: &str) -> Option<Facts> {
+    in_folder(&root.join("var/lib/docker/containers").join(id))
+}
+
+/// The same, where Docker keeps its files at a place of its own: a process in the container shows it.
+pub(super) fn from_mounts(root: &Path, pid: u32, id: &str) -> Option<Facts> {
+    let of = |process: &str| std::fs::read_to_string(root.join("proc").join(process).join("mountinfo")).ok();
+    let folder = mounts::folder(&of(&pid.to_string())?, &of("self")?, id)?;
+    in_folder(&root.join(folder.strip_prefix("/").ok()?))
+}
+
+fn in_folder(folder: &Path) -> Option<Facts> {
+    let config = files::json(&folder.join("config.v2.json"))?;
+    Some(described(&config, Runtime::Docker))
+}
+
+/// What `GET /containers/ID/json` says. The file has the same words for what matters.
+pub(super) fn described(container: &Value, runtime: Runtime) -> Facts {
+    let config = container.get("Config");
+    let of_config = |name| config.and_then(|config| config.get(name));
+    let labels = facts::labels(of_config("Labels"));
+    // Podman has the image's name in a place of its own.
+    let image = facts::text(container.get("ImageName")).or_else(|| facts::text(of_config("Image")));
+    Facts {
+        runtime: Some(runtime),
+        name: facts::text(container.get("Name")).map(|name| name.trim_start_matches('/').to_owned()),
+        image,
+        pod: facts::pod(&labels),
+        labels,
+    }
+}
