@@ -6,11 +6,13 @@
 mod calls;
 mod following;
 mod large;
+mod library;
 mod machine;
 mod process;
 mod recording;
 mod report;
 mod statistics;
+mod symbols;
 mod target;
 mod tool;
 
@@ -40,14 +42,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, attach, memory, appear, idle
+    /// latency-landing-pad, accounting, event-path, record, attach, memory, first-symbol, symbol-memory, appear, idle
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
     /// Medians of so many runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..))]
     runs: u16,
     /// What was built: how the command starts itself through sudo
-    #[arg(long, hide = true, num_args = 3)]
+    #[arg(long, hide = true, num_args = 4)]
     built: Vec<PathBuf>,
 }
 
@@ -59,16 +61,17 @@ impl Args {
             runs,
             built,
         } = self;
-        let [profiler, empty_session, target] = match <[PathBuf; 3]>::try_from(built) {
+        let [profiler, empty_session, first_symbol, target] = match <[PathBuf; 4]>::try_from(built) {
             Ok(built) => built,
             Err(_nothing) => build()?,
         };
         if !workspace::is_root() {
-            return as_root(&[profiler, empty_session, target]);
+            return as_root(&[profiler, empty_session, first_symbol, target]);
         }
         let tools = Tools {
             profiler,
             empty_session,
+            first_symbol,
             folder: target::folder()?,
         };
         let machine = Machine::here();
@@ -81,12 +84,13 @@ impl Args {
     }
 }
 
-/// The profiler, the program that holds an empty probe, and the target.
-fn build() -> Outcome<[PathBuf; 3]> {
+/// The profiler, the program that holds an empty probe, the one that finds a symbol, and the target.
+fn build() -> Outcome<[PathBuf; 4]> {
     setup::ensure_group(Group::Bench)?;
     Ok([
         build::profiler(Profile::Release)?,
-        build::empty_session()?,
+        build::example("empty_session")?,
+        build::example("first_symbol")?,
         target::compile()?,
     ])
 }
@@ -121,6 +125,10 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
     if choice.admits_any(&[large::ATTACH, large::MEMORY]) {
         step(large::ATTACH.what, "two minutes");
         measured.append(&mut large::measure(tools, runs)?);
+    }
+    if choice.admits_any(&[symbols::FIRST_SYMBOL, symbols::SYMBOL_MEMORY]) {
+        step(symbols::FIRST_SYMBOL.what, "ten seconds");
+        measured.append(&mut symbols::measure(tools, &tools.first_symbol, runs)?);
     }
     if choice.admits(&following::APPEAR) {
         step(following::APPEAR.what, "half a minute");

@@ -44,16 +44,11 @@ pub(crate) fn sample() -> Outcome<PathBuf> {
     Ok(workspace::product(Profile::Release.folder(), "examples/workload"))
 }
 
-/// Builds the program that holds an empty probe, which the benchmark compares with, and returns its path.
-pub(crate) fn empty_session() -> Outcome<PathBuf> {
-    cargo_build(
-        Profile::Release,
-        &["--package", "ebpf-prof", "--example", "empty_session"],
-    )?;
-    Ok(workspace::product(
-        Profile::Release.folder(),
-        "examples/empty_session",
-    ))
+/// Builds one of the library's examples, which the benchmark uses, and returns its path.
+pub(crate) fn example(name: &str) -> Outcome<PathBuf> {
+    cargo_build(Profile::Release, &["--package", "ebpf-prof", "--example", name])?;
+    let path = format!("examples/{name}");
+    Ok(workspace::product(Profile::Release.folder(), &path))
 }
 
 fn cargo_build(profile: Profile, what: &[&str]) -> Outcome<()> {

@@ -9,6 +9,7 @@ use super::code::Segment;
 use super::debug::DebugSource;
 use super::evidence::{self, Evidences};
 use super::functions::{self, Sources};
+use super::go::Go;
 use super::imports::Imports;
 use super::names::{Arena, Span};
 use super::symbols::{self, Symbol};
@@ -34,12 +35,26 @@ pub(super) struct Elf<'data, R: ReadRef<'data>> {
     sections: Vec<(&'data [u8], &'data Section)>,
 }
 
-/// Reads a file, and the symbols of its separate debug file, if it has none of its own.
-pub(super) fn read<'data, R: ReadRef<'data>>(
+/// What a first look at a file gives. What was read for it can go before the unwind table is read: both are large.
+pub(super) struct Begun {
+    machine: Machine,
+    entry_point: u64,
+    build_id: Option<Vec<u8>>,
+    segments: Segments,
+    arena: Arena,
+    evidences: Evidences,
+    symbols: Vec<Symbol>,
+    go: Go,
+    imports: Imports,
+    section_ends: Vec<u64>,
+}
+
+/// Reads all of a file but its unwind table, and the symbols of its separate debug file, if it has none of its own.
+pub(super) fn begin<'data, R: ReadRef<'data>>(
     data: R,
     name: &'data str,
     debug: &mut DebugSource,
-) -> Result<Facts, ObjectError> {
+) -> Result<Begun, ObjectError> {
     let (elf, header) = Elf::open(data, name)?;
     let endian = elf.endian;
     let headers = header
@@ -60,11 +75,42 @@ pub(super) fn read<'data, R: ReadRef<'data>>(
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
     };
-    let frames = elf.read_frames()?;
+    Ok(Begun {
+        machine,
+        entry_point: header.e_entry(endian),
+        build_id,
+        segments,
+        arena,
+        evidences,
+        symbols,
+        go,
+        imports,
+        section_ends: elf.ends_of_code(),
+    })
+}
+
+/// Reads the unwind table, and puts everything together.
+pub(super) fn finish<'data, R: ReadRef<'data>>(
+    begun: Begun,
+    data: R,
+    name: &'data str,
+) -> Result<Facts, ObjectError> {
+    let frames = Elf::open(data, name)?.0.read_frames()?;
+    let Begun {
+        machine,
+        entry_point,
+        build_id,
+        segments,
+        mut arena,
+        mut evidences,
+        symbols,
+        go,
+        imports,
+        section_ends,
+    } = begun;
     if !evidence::is_system_library(name) && frames.iter().any(|frame| frame.landing_table != 0) {
         evidences.add(evidence::Evidence::Unwinding);
     }
-    let section_ends = elf.ends_of_code();
     let sources = Sources {
         symbols,
         frames,
@@ -75,7 +121,6 @@ pub(super) fn read<'data, R: ReadRef<'data>>(
     };
     let functions = functions::assemble(sources, &mut arena);
     arena.shrink();
-    let entry_point = header.e_entry(endian);
     Ok(Facts {
         machine,
         entry_point,

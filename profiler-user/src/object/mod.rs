@@ -139,8 +139,14 @@ impl ObjectFile {
         let source = Arc::new(source);
         let mut debug = DebugSource::new(&name, Arc::clone(&source), search);
         let facts = match &*source {
-            Source::File(file) => elf::read(&ReadCache::<&File>::new(file), &name, &mut debug)?,
-            Source::Memory(bytes) => elf::read(bytes.as_slice(), &name, &mut debug)?,
+            Source::File(file) => {
+                let begun = elf::begin(&ReadCache::<&File>::new(file), &name, &mut debug)?;
+                elf::finish(begun, &ReadCache::<&File>::new(file), &name)?
+            }
+            Source::Memory(bytes) => {
+                let begun = elf::begin(bytes.as_slice(), &name, &mut debug)?;
+                elf::finish(begun, bytes.as_slice(), &name)?
+            }
         };
         Ok(Self {
             name,

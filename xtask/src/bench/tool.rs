@@ -18,6 +18,7 @@ use crate::exec::{Failure, Outcome};
 pub(super) struct Tools {
     pub(super) profiler: PathBuf,
     pub(super) empty_session: PathBuf,
+    pub(super) first_symbol: PathBuf,
     pub(super) folder: PathBuf,
 }
 
