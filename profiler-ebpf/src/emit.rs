@@ -1,7 +1,7 @@
 //! Sending events to user space without a wake-up for each.
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use profiler_common::event::{FunctionEvent, FunctionEventKind, ProcessEvent, ProcessEventKind};
+use profiler_common::event::{AllocEvent, FunctionEvent, FunctionEventKind, ProcessEvent, ProcessEventKind};
 use profiler_common::loss::LossReason;
 
 use crate::maps::{self, EVENTS, PROCESS_EVENTS};
@@ -28,6 +28,17 @@ pub(crate) fn function(kind: FunctionEventKind, time_ns: u64, duration_ns: u64, 
         kind: kind as u8,
         reserved: 0,
     });
+    entry.submit(wake_flag());
+}
+
+/// Sends an allocation or a free. Not wanted by most sessions: kept out of the programs that run at each hit.
+#[inline(never)]
+pub(crate) fn allocation(event: &AllocEvent) {
+    let Some(mut entry) = EVENTS.reserve::<AllocEvent>(0) else {
+        maps::lose(LossReason::RingFull);
+        return;
+    };
+    entry.write(*event);
     entry.submit(wake_flag());
 }
 

@@ -183,6 +183,7 @@ fn programs(mode: AttachMode) -> Finding {
         focus: false,
         goroutines: false,
         ring_bytes: None,
+        heap: None,
     };
     let loaded = Kernel::load(&settings)
         .map(|_kernel| "the verifier takes them, raw tracepoints are there".to_owned());

@@ -1,4 +1,6 @@
 //! The programs.
+mod alloc;
+mod alloc_process;
 mod function;
 mod place;
 mod process;

@@ -1,9 +1,9 @@
 //! What happens to threads and processes. Raw tracepoints: they need no tracing file system.
 use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use profiler_common::config::{NO_ROW, TargetEntry, target_flags};
 use profiler_common::event::ProcessEventKind;
 use profiler_common::loss::LossReason;
@@ -111,13 +111,13 @@ fn target() -> Option<TargetEntry> {
 }
 
 #[inline(always)]
-fn child_task(ctx: &RawTracePointContext) -> u64 {
+pub(super) fn child_task(ctx: &RawTracePointContext) -> u64 {
     // SAFETY: the tracepoint's second argument is the child's task.
     unsafe { *ctx.as_ptr().cast::<u64>().add(1) }
 }
 
 #[inline(always)]
-fn read_id(task: u64, offset: u32) -> Option<u32> {
+pub(super) fn read_id(task: u64, offset: u32) -> Option<u32> {
     if offset == 0 {
         return None;
     }
@@ -126,4 +126,17 @@ fn read_id(task: u64, offset: u32) -> Option<u32> {
     let failed =
         unsafe { bpf_probe_read_kernel((&raw mut id).cast(), 4, (task + u64::from(offset)) as *const _) };
     (failed == 0).then_some(id)
+}
+
+/// A word of a task; `None`: where it lies is not known.
+#[inline(always)]
+pub(super) fn read_word(task: u64, offset: u32) -> Option<u64> {
+    if offset == 0 {
+        return None;
+    }
+    let mut word = 0_u64;
+    // SAFETY: the helper checks the address.
+    let failed =
+        unsafe { bpf_probe_read_kernel((&raw mut word).cast(), 8, (task + u64::from(offset)) as *const _) };
+    (failed == 0).then_some(word)
 }

@@ -11,6 +11,7 @@ use super::args::{
 use super::error::ConfigError;
 use super::grouping;
 use super::list::ListConfig;
+use super::mem::{MemConfig, MemoryConfig};
 pub use super::parse::Budget;
 pub use super::symbols::{Download, Inlined, SymbolConfig};
 use crate::describe::Table;
@@ -36,6 +37,8 @@ pub enum Command {
     Attach(AttachConfig),
     /// Start a command and profile it.
     Run(RunConfig),
+    /// Follow allocations.
+    Mem(MemConfig),
     /// List what there is.
     List(ListConfig),
     /// Say what the machine can do.
@@ -102,6 +105,8 @@ pub struct SessionConfig {
     pub display: DisplayConfig,
     /// What it may cost.
     pub limits: LimitConfig,
+    /// What of memory is followed; none = calls are.
+    pub memory: Option<MemoryConfig>,
 }
 
 /// Whether anything is attached.
@@ -205,6 +210,7 @@ impl TryFrom<Args> for Command {
         match args.command {
             CommandArgs::Attach(attach) => attach.try_into().map(Self::Attach),
             CommandArgs::Run(run) => run.try_into().map(Self::Run),
+            CommandArgs::Mem(mem) => mem.try_into().map(Self::Mem),
             CommandArgs::List(list) => list.try_into().map(Self::List),
             CommandArgs::Doctor => Ok(Self::Doctor),
             CommandArgs::Replay(replay) => replay.try_into().map(Self::Replay),
@@ -334,11 +340,12 @@ impl SessionConfig {
             recording,
             display: DisplayConfig::checked(display, stdout)?,
             limits: LimitConfig::checked(limits, default_budget)?,
+            memory: None,
         })
     }
 }
 
-fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
+pub(super) fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
     match typed {
         TypedMode::Auto => None,
         TypedMode::Session => Some(AttachMode::Session),

@@ -36,6 +36,8 @@ pub(super) struct Exit {
     pub(super) address: u64,
     /// For a conditional jump: the condition under which it is taken.
     pub(super) condition: Option<u8>,
+    /// It is no `ret`.
+    pub(super) is_jump: bool,
     pub(super) emulated: bool,
     /// The kernel takes no breakpoint there.
     pub(super) refused: bool,
@@ -93,6 +95,7 @@ fn exit_at(instruction: &Instruction, encoded: &[u8], condition: Option<u8>) -> 
     Exit {
         address: instruction.ip(),
         condition,
+        is_jump: instruction.flow_control() != FlowControl::Return,
         emulated: x86::price(encoded) == Price::Emulated,
         refused: x86::is_refused(instruction, encoded),
     }

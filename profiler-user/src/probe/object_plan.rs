@@ -54,6 +54,7 @@ pub(super) fn replan(
                 focus: function.focus,
                 named: function.named,
                 excluded: false,
+                allocator: function.allocator,
             };
             Some((position, selected))
         })
@@ -205,6 +206,7 @@ fn plan_functions(
                 function,
                 body,
                 harmless,
+                allocator: selected.allocator,
             },
         );
         Ok(PlannedFunction {
@@ -264,5 +266,6 @@ fn describe(
         stack: CallStack::Thread,
         focus: selected.focus,
         named: selected.named,
+        allocator: selected.allocator,
     }
 }

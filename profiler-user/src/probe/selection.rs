@@ -1,4 +1,7 @@
 //! What the user asked for, and which functions that is.
+use std::sync::Arc;
+
+use super::allocators::{Allocator, Allocators};
 use super::inlined::InlinedChoice;
 use super::pattern::{ObjectPattern, Pattern};
 use super::plan::{ReturnsChoice, SiteChoice};
@@ -27,6 +30,8 @@ pub struct Request {
     pub names: NameStyle,
     /// `--inlined`.
     pub inlined: InlinedChoice,
+    /// Allocators, in place of all of the above.
+    pub allocators: Option<Arc<Allocators>>,
 }
 
 impl Request {
@@ -58,6 +63,8 @@ pub(super) struct Selected {
     pub(super) named: bool,
     /// `--exclude` names it, and `--focus` does not.
     pub(super) excluded: bool,
+    /// It allocates or frees, and that is what is asked for.
+    pub(super) allocator: Option<Allocator>,
 }
 
 /// A request's patterns, and which of them have matched something.
@@ -103,6 +110,13 @@ impl<'a> Selection<'a> {
     /// The object's functions that are asked for. `everywhere` = patterns with wildcards that name no object
     /// match outside the main executable, too.
     pub(super) fn select(&mut self, object: &MappedObject, everywhere: bool) -> Vec<Selected> {
+        match &self.request.allocators {
+            Some(allocators) => allocators.select(object),
+            None => self.select_by_patterns(object, everywhere),
+        }
+    }
+
+    fn select_by_patterns(&mut self, object: &MappedObject, everywhere: bool) -> Vec<Selected> {
         let admitted = self.request.admits(object);
         let by_default =
             self.functions.is_empty() && admitted && (object.is_main || !self.request.objects.is_empty());
@@ -121,9 +135,8 @@ impl<'a> Selection<'a> {
         if !by_default && functions.is_empty() && focus.is_empty() {
             return Vec::new();
         }
-        let exclude: Vec<&Pattern> = self.request.exclude.iter().collect();
+        let exclude = self.request.exclude.iter();
         let exclude: Vec<&Pattern> = exclude
-            .into_iter()
             .filter(|pattern| pattern.matches_object(&object.name, &object.path))
             .collect();
         let asked = functions.iter().map(|index| self.functions[*index].0);
@@ -148,6 +161,7 @@ impl<'a> Selection<'a> {
                 focus: by_focus.is_some(),
                 named: by_function == Some(true) || by_focus == Some(true),
                 excluded: by_focus.is_none() && exclude.iter().any(|pattern| matching(pattern)),
+                allocator: None,
             });
         }
         if let Some(error) = sources.missing {

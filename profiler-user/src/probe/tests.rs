@@ -35,6 +35,7 @@ fn jumps_that_leave_the_function_are_exits() {
         [Exit {
             address: AT,
             condition: None,
+            is_jump: true,
             emulated: false,
             refused: false
         }]

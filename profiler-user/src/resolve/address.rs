@@ -116,6 +116,10 @@ impl AddressResolver {
     /// Looks at what a process has mapped now: when it starts to matter, and before it ends.
     pub fn learn(&mut self, pid: u32) -> Result<(), TargetError> {
         let mappings = Mappings::of(pid)?;
+        if mappings.is_empty() {
+            // It has ended, and nobody has waited for it yet: what was known of it stays.
+            return Err(TargetError::Ended { pid });
+        }
         self.learn_from(pid, mappings);
         Ok(())
     }

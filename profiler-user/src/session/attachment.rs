@@ -285,16 +285,17 @@ impl Probes {
     fn of<'a>(functions: impl Iterator<Item = &'a PlannedFunction>, generation: u8) -> Self {
         let mut probes = Self::default();
         for function in functions {
-            let cookie = |role, condition| Cookie {
+            let cookie = |role, (condition, is_jump)| Cookie {
                 function: function.id,
                 generation,
                 role,
                 stack: function.stack,
+                is_jump,
                 condition,
             };
             let entry = |role| Probe {
                 offset: function.entry.offset,
-                cookie: cookie(role, None),
+                cookie: cookie(role, (None, false)),
             };
             match &function.returns {
                 Returns::ReturnProbe(_) => probes.entries_and_returns.push(entry(Role::EntryWithReturnProbe)),
@@ -304,7 +305,7 @@ impl Probes {
                     let exits = exits.iter();
                     probes.exits.extend(exits.map(|exit| Probe {
                         offset: exit.offset,
-                        cookie: cookie(Role::Exit, exit.condition),
+                        cookie: cookie(Role::Exit, (exit.condition, exit.is_jump)),
                     }));
                 }
             }

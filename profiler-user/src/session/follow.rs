@@ -79,6 +79,9 @@ impl State {
             return Ok(Vec::new());
         }
         self.groups.meet(pid, None, &mut self.tracker);
+        if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
+            memory.replaced(pid, heap);
+        }
         match self.look(pid) {
             // A program that is no ELF file of ours ends nothing.
             Ok(()) | Err(SessionError::Target(_) | SessionError::Object(ObjectError::NotElf { .. })) => {
@@ -162,7 +165,15 @@ impl State {
         self.adopt(pid, files)?;
         let root = self.roster.origin(pid) == Some(Origin::Matched);
         self.kernel.add_target(pid, root)?;
+        self.meet_for_memory(pid);
         Ok(())
+    }
+
+    /// Looks at who a process is and what it maps, where allocations are followed.
+    pub(super) fn meet_for_memory(&mut self, pid: u32) {
+        if let Some(memory) = &mut self.memory {
+            memory.meet(pid, self.tracker.identity(pid).as_ref());
+        }
     }
 
     /// Attaches what is wanted of these files of a target.
@@ -243,6 +254,9 @@ impl State {
             // Unmapped since, or split: what is there now is looked at.
             return self.look_again(pid);
         };
+        if let Some(memory) = &mut self.memory {
+            memory.mapped(pid);
+        }
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
             result => result,
@@ -279,6 +293,9 @@ impl State {
     pub(super) fn leave(&mut self, pid: u32) {
         self.roster.remove(pid);
         self.kernel.remove_target(pid);
+        if let (Some(memory), Some(heap)) = (&mut self.memory, &mut self.kernel.heap) {
+            memory.left(pid, heap);
+        }
         let links = self.attachments.forget(pid);
         if !links.is_empty() {
             std::thread::spawn(move || link::detach(links));

@@ -12,6 +12,7 @@ use super::follow::End;
 use super::governor::CostModel;
 use super::groups::Groups;
 use super::live::{Session, Settings};
+use super::memory::Memory;
 use super::names::names_channel;
 use super::reader::{Reader, Reading};
 use super::roster::Origin;
@@ -22,12 +23,14 @@ use super::targets::Targets;
 use super::watch::Watch;
 use crate::cli::config::SessionConfig;
 use crate::kernel::calibrate::{self, ProbeCost};
+use crate::kernel::heap::{HeapLayout, HeapSettings};
 use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
 use crate::recorder::{EventPipeline, NewNames, Recorder};
 use crate::resolve::{self, Lines, LinesAhead, Processes, Threads};
 use crate::target::process::Process;
+use crate::ui::mem_view::MemBy;
 
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
@@ -48,6 +51,7 @@ pub(super) fn start(
 ) -> Result<Session, SessionError> {
     setup::check_permissions()?;
     let outputs = open_outputs(config)?;
+    let memory = config.memory.as_ref().map(Memory::new).transpose()?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
     let watch = Watch::start(sender.clone())?;
@@ -72,6 +76,7 @@ pub(super) fn start(
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
+    state.memory = memory;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
     state.startup = started.elapsed();
@@ -146,6 +151,7 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
     for process in processes {
         state.roster.insert(process.pid, Origin::Matched);
         state.groups.meet(process.pid, None, &mut state.tracker);
+        state.meet_for_memory(process.pid);
         state.kernel.add_target(process.pid, true)?;
         let objects = mapped_by.get(&process.pid).cloned().unwrap_or_default();
         let reached = (state.kernel.reach == Reach::Process).then_some(process.pid);
@@ -160,6 +166,9 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
     }
     state.attachments.check()?;
     (state.attached, state.observed) = (Instant::now(), Instant::now());
+    if let Some(memory) = &mut state.memory {
+        memory.begin();
+    }
     state.attach_time = attaching.elapsed();
     let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     state.census = Some(Census::begin(&state.setup.plan, state.kernel.reach, &pids));
@@ -202,7 +211,19 @@ fn load(
         cpus: possible_cpus(),
         grouping: Groups::grouping(&config.group_by),
     };
-    let layout = CounterLayout::fit(demand, config.limits.map_bytes)?;
+    let heap = config.memory.as_ref().map(|memory| HeapSettings {
+        layout: HeapLayout::fit(memory.map_bytes, memory.stack),
+        stack: memory.stack,
+        by_thread: memory.shown.by == MemBy::Thread,
+        sample_bytes: memory.sample_bytes,
+        events: false,
+    });
+    let layout = if heap.is_some() {
+        // Calls are not counted.
+        CounterLayout::without_counters(functions + LEAST_SPARE, possible_cpus())
+    } else {
+        CounterLayout::fit(demand, config.limits.map_bytes)?
+    };
     Ok(Kernel::load(&KernelSettings {
         mode,
         layout,
@@ -210,6 +231,7 @@ fn load(
         focus: !config.selection.focus.is_empty(),
         goroutines: goroutines || may_come,
         ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
+        heap,
     })?)
 }
 
