@@ -25,6 +25,7 @@ mod kernel {
     mod harmless;
     mod leaving;
     mod loss;
+    mod memory;
     mod output;
     mod run;
     mod sites;

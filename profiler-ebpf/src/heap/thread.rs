@@ -44,6 +44,20 @@ pub(crate) struct Forwarded {
     pub(crate) stack: i32,
 }
 
+/// How much farther down the stack the other call may be, and how much more it may ask for: aligned sizes are rounded up.
+const FORWARD_SPAN: u64 = 1024;
+const FORWARD_ROUNDING: u64 = 4096;
+
+impl Forwarded {
+    /// Whether a call at `sp` for so many bytes is the one that it passes on to.
+    #[inline(always)]
+    pub(crate) fn is_for(&self, sp: u64, size: u64) -> bool {
+        self.sp != 0
+            && self.sp.wrapping_sub(sp) < FORWARD_SPAN
+            && size.wrapping_sub(self.size) < FORWARD_ROUNDING
+    }
+}
+
 /// The last free: those that it calls in turn are none.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -23,8 +23,6 @@ use crate::heap::thread::{self, Forwarded, Freed, HAS_OLD, HeapThread, PASSED_OV
 use crate::heap::{events, process};
 use crate::{filter, maps, stack};
 
-/// How much farther down the stack a call may be that its caller only passed on.
-const FORWARD_SPAN: u64 = 1024;
 /// What `mmap` returns when it fails.
 const MAP_FAILED: u64 = u64::MAX;
 
@@ -73,16 +71,7 @@ fn alloc_free(ctx: ProbeContext) -> u32 {
     }
     match shape.action {
         Action::Free => free(thread, cookie, shape, registers),
-        Action::Forward => {
-            let size = size(shape, registers);
-            thread.forwarded = Forwarded {
-                sp,
-                caller: caller(thread, registers, sp),
-                size,
-                function: cookie.function.0,
-                stack: stack_of(&ctx),
-            };
-        }
+        Action::Forward => forward(&ctx, thread, (cookie, shape), registers),
         Action::None
         | Action::Allocate
         | Action::AllocateAlone
@@ -219,6 +208,29 @@ fn size(shape: Shape, registers: Registers) -> u64 {
     }
 }
 
+/// The entry of a function that will call another one to allocate.
+#[inline(always)]
+fn forward(
+    ctx: &ProbeContext,
+    thread: &mut HeapThread,
+    (cookie, shape): (Cookie, Shape),
+    registers: Registers,
+) {
+    let sp = registers.frame_at_site();
+    let size = size(shape, registers);
+    // `new[]` calls `new`: the first of them was asked.
+    if thread.forwarded.is_for(sp, size) {
+        return;
+    }
+    thread.forwarded = Forwarded {
+        sp,
+        caller: caller(thread, registers, sp),
+        size,
+        function: cookie.function.0,
+        stack: stack_of(ctx),
+    };
+}
+
 #[inline(always)]
 fn free(thread: &mut HeapThread, cookie: Cookie, shape: Shape, registers: Registers) {
     let address = registers.argument(shape.pointer);
@@ -290,9 +302,7 @@ fn enter(ctx: &ProbeContext, registers: Registers) -> u32 {
     } else {
         None
     };
-    let is_forwarded = forwarded.sp != 0
-        && forwarded.sp.wrapping_sub(sp) < FORWARD_SPAN
-        && (forwarded.size == bytes || forwarded.size == 0);
+    let is_forwarded = forwarded.is_for(sp, bytes);
     let (caller, function, stack) = if is_forwarded {
         (forwarded.caller, forwarded.function, forwarded.stack)
     } else if is_sampled {
@@ -304,7 +314,8 @@ fn enter(ctx: &ProbeContext, registers: Registers) -> u32 {
     *thread.pending(shape.family) = Pending {
         sp,
         caller,
-        size: bytes,
+        // What was asked for, not what it was rounded up to.
+        size: if is_forwarded { forwarded.size } else { bytes },
         pointer,
         function,
         flags: if has_return_probe { RETURN_PROBE } else { 0 }
