@@ -342,13 +342,16 @@ pub struct FamilyTotals {
     pub inherited_frees: u64,
     /// Allocations at an address that was alive: its free was missed.
     pub missed_frees: u64,
-    /// Parts that were unmapped from the middle or the end of a mapping, and are still counted.
+    /// Ranges that were unmapped and do not begin with a known mapping: of before the attach, or parts of a mapping, which is
+    /// still counted.
     pub partial_unmaps: u64,
+    /// Frees by the allocator itself of what had been freed already: what lies in its caches when a thread ends.
+    pub internal_frees: u64,
     /// Frees of addresses that were allocated where there was no room to remember them cannot be told from
     /// [`Self::unknown_frees`]; this is how many there may be.
     pub untracked: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 
 /// A process, under a number that it keeps until it executes another program.

@@ -11,6 +11,7 @@ use crate::heap::maps::{self, LIVE};
 use crate::heap::process;
 use crate::heap::sites::{self, Account};
 use crate::heap::thread::{Freed, HeapThread};
+use crate::probes::Registers;
 use crate::{atomic, maps as common};
 
 /// How many generations of forks a free is looked for.
@@ -143,7 +144,7 @@ pub(crate) fn release(thread: &mut HeapThread, key: &LiveKey, block: &LiveBlock,
 
 /// The entry of a function that frees.
 #[inline(always)]
-pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, caller: u64) {
+pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, registers: Registers) {
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { aya_ebpf::helpers::bpf_ktime_get_ns() };
     let last = thread.freed;
@@ -153,7 +154,7 @@ pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, caller:
             release(thread, key, &block, now_ns);
             events::emit(
                 AllocEventKind::Free,
-                (now_ns, caller),
+                (now_ns, caller(registers)),
                 (key.address, block.size),
                 call.function,
             );
@@ -168,10 +169,12 @@ pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, caller:
                 thread.freed = last;
                 return;
             }
-            unknown(key);
+            if maps::sample_bytes() == 0 {
+                unknown(key, registers.return_address().wrapping_sub(registers.ip()));
+            }
             events::emit(
                 AllocEventKind::Free,
-                (now_ns, caller),
+                (now_ns, caller(registers)),
                 (key.address, 0),
                 call.function,
             );
@@ -179,13 +182,20 @@ pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, caller:
     }
 }
 
-/// A free of an address that is not known in its process: the parent's, from before the fork, or unknown altogether.
+/// Who frees, where anybody asks.
+#[inline(always)]
+fn caller(registers: Registers) -> u64 {
+    if maps::events() == 0 { 0 } else { registers.return_address() }
+}
+
+/// How far from its own code an allocator is called by itself.
+const OWN_CODE: u64 = 32 << 10;
+
+/// A free of an address that is not known in its process: the parent's, from before the fork, or unknown altogether. An
+/// allocator may free again what lies in its caches: it calls from `distance` bytes away. Not to be asked where some
+/// allocations are passed over.
 #[inline(never)]
-pub(crate) fn unknown(key: &LiveKey) {
-    // What was passed over is unknown, too.
-    if maps::sample_bytes() != 0 {
-        return;
-    }
+pub(crate) fn unknown(key: &LiveKey, distance: u64) {
     let Some(totals) = sites::totals(key.family) else {
         return;
     };
@@ -207,7 +217,16 @@ pub(crate) fn unknown(key: &LiveKey) {
         }
     }
     // SAFETY: a live element of the map.
-    atomic::add(unsafe { &raw mut (*totals).unknown_frees }, 1);
+    unsafe {
+        let counter = if key.family == Family::Mapping as u32 {
+            &raw mut (*totals).partial_unmaps
+        } else if distance.wrapping_add(OWN_CODE) < 2 * OWN_CODE {
+            &raw mut (*totals).internal_frees
+        } else {
+            &raw mut (*totals).unknown_frees
+        };
+        atomic::add(counter, 1);
+    }
 }
 
 /// The front of a block is gone: what is left of it begins elsewhere.
@@ -217,4 +236,12 @@ pub(crate) fn shrink(rest: &LiveKey, block: &LiveBlock, gone: u64) {
         account.shrunk(gone);
     }
     put_back(rest, block);
+}
+
+/// The block of a call that resizes or unmaps is not known.
+#[inline(always)]
+pub(crate) fn unknown_here(key: &LiveKey) {
+    if maps::sample_bytes() == 0 {
+        unknown(key, u64::MAX >> 1);
+    }
 }

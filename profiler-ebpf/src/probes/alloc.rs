@@ -9,7 +9,9 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
-use profiler_common::alloc::{Action, Family, LiveBlock, LiveKey, SHAPE_SHIFT, Shape, StackChoice};
+use profiler_common::alloc::{
+    Action, Family, LiveBlock, LiveKey, NO_ARGUMENT, SHAPE_SHIFT, Shape, StackChoice, bit_length,
+};
 use profiler_common::config::STACK_SPAN;
 use profiler_common::cookie::{Cookie, Role};
 use profiler_common::event::AllocEventKind;
@@ -202,13 +204,16 @@ fn stack_of(ctx: &ProbeContext) -> i32 {
 #[inline(always)]
 fn size(shape: Shape, registers: Registers) -> u64 {
     let size = registers.argument(shape.size);
-    match shape.count {
-        0..=5 => size.wrapping_mul(registers.argument(shape.count)),
-        _ => size,
+    if shape.count >= NO_ARGUMENT {
+        return size;
     }
+    let count = registers.argument(shape.count);
+    if bit_length(size) + bit_length(count) > 64 {
+        return u64::MAX;
+    }
+    size.wrapping_mul(count)
 }
 
-/// The entry of a function that will call another one to allocate.
 #[inline(always)]
 fn forward(
     ctx: &ProbeContext,
@@ -242,11 +247,6 @@ fn free(thread: &mut HeapThread, cookie: Cookie, shape: Shape, registers: Regist
         return;
     }
     let sp = registers.frame_at_site();
-    let caller = if heap_maps::events() == 0 {
-        0
-    } else {
-        caller(thread, registers, sp)
-    };
     let key = LiveKey {
         address,
         process,
@@ -258,7 +258,7 @@ fn free(thread: &mut HeapThread, cookie: Cookie, shape: Shape, registers: Regist
         function: cookie.function.0,
         family: key.family,
     };
-    live::free(thread, &key, &call, caller);
+    live::free(thread, &key, &call, registers);
 }
 
 #[inline(always)]
@@ -352,7 +352,8 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     let pending = *thread.pending(shape.family);
     if pending.sp != sp {
         let is_inner = pending.sp != 0 && sp < pending.sp;
-        if !is_inner && *thread.returned(shape.family) != sp && filter::is_current(flags, cookie) {
+        let is_known = is_inner || cookie.is_shared || *thread.returned(shape.family) == sp;
+        if !is_known && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
         }
         return;
@@ -512,7 +513,7 @@ fn free_old(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u6
         live::release(thread, &key, &old, now_ns);
         old.size
     } else {
-        live::unknown(&key);
+        live::unknown_here(&key);
         0
     }
 }
@@ -524,7 +525,7 @@ fn unmap(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) 
     const PAGE: u64 = 4096;
     let key = old_key(pending, shape.family);
     if pending.flags & HAS_OLD == 0 {
-        live::unknown(&key);
+        live::unknown_here(&key);
         return;
     }
     let length = pending.size.wrapping_add(PAGE - 1) & !(PAGE - 1);

@@ -5,3 +5,5 @@ mod function;
 mod place;
 mod process;
 mod registers;
+
+pub(crate) use registers::Registers;

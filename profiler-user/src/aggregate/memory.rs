@@ -216,8 +216,10 @@ pub struct FamilySummary {
     pub inherited_frees: u64,
     /// Allocations at addresses that were alive.
     pub missed_frees: u64,
-    /// Parts of mappings that were unmapped and are still counted.
+    /// Ranges that were unmapped and do not begin with a known mapping.
     pub partial_unmaps: u64,
+    /// Frees by the allocator itself, of what lay in its caches.
+    pub internal_frees: u64,
 }
 
 /// A block that is alive.

@@ -20,6 +20,7 @@ pub mod selection;
 pub mod site;
 mod source;
 mod tables;
+mod tails;
 #[cfg(test)]
 mod test_code;
 #[cfg(test)]

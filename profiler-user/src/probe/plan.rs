@@ -35,6 +35,8 @@ pub struct ExitSite {
     pub condition: Option<u8>,
     /// It is a jump: another function returns in place of this one.
     pub is_jump: bool,
+    /// It is another function's, which this one jumps to.
+    pub is_shared: bool,
     /// What a hit costs.
     pub price: Price,
 }

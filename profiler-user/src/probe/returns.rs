@@ -219,6 +219,7 @@ fn collect_sites(case: &Case<'_>) -> Result<Vec<ExitSite>, EntryOnlyReason> {
             offset,
             condition: exit.condition,
             is_jump: exit.is_jump,
+            is_shared: exit.is_shared,
             price,
         })
     });
@@ -234,6 +235,10 @@ pub(super) fn drop_shared_exits(functions: &mut [PlannedFunction]) {
         let Returns::ExitSites(sites, _) = &function.returns else {
             continue;
         };
+        // Which of its functions an allocation is in is told by where its return address lies.
+        if function.allocator.is_some() {
+            continue;
+        }
         for site in sites {
             if let Some(owner) = owners.insert(site.offset, index) {
                 sharing.extend([owner, index]);
@@ -260,6 +265,7 @@ mod tests {
             offset: *offset,
             condition: None,
             is_jump: false,
+            is_shared: false,
             price,
         };
         PlannedFunction {

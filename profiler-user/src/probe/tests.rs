@@ -36,6 +36,8 @@ fn jumps_that_leave_the_function_are_exits() {
             address: AT,
             condition: None,
             is_jump: true,
+            target: None,
+            is_shared: false,
             emulated: false,
             refused: false
         }]

@@ -217,6 +217,7 @@ fn plan() -> Plan {
         offset,
         condition: None,
         is_jump: false,
+        is_shared: false,
         price: Price::SingleStepped,
     });
     let mut malloc = planned(

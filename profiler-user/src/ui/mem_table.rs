@@ -212,6 +212,10 @@ fn family_notes(summary: &MemorySummary) -> Vec<String> {
                 "frees in forked processes of what their parents had allocated before the fork",
             ),
             (
+                family.partial_unmaps,
+                "ranges were unmapped that do not begin with a known mapping: mapped before the attach, or parts of a mapping that is still counted as a whole",
+            ),
+            (
                 family.missed_frees,
                 "allocations at addresses that were alive: their frees were not seen",
             ),

@@ -69,6 +69,7 @@ fn family_value(family: &FamilySummary, summary: &MemorySummary) -> Value {
     value["unknown_frees"] = json!(family.unknown_frees);
     value["inherited_frees"] = json!(family.inherited_frees);
     value["missed_frees"] = json!(family.missed_frees);
+    value["internal_frees"] = json!(family.internal_frees);
     value["partial_unmaps"] = json!(family.partial_unmaps);
     value
 }

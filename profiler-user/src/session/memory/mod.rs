@@ -190,6 +190,7 @@ impl Memory {
                 inherited_frees: totals.inherited_frees,
                 missed_frees: totals.missed_frees,
                 partial_unmaps: totals.partial_unmaps,
+                internal_frees: totals.internal_frees,
             }
         };
         let all = Family::ALL.iter().map(of);
