@@ -73,9 +73,9 @@ PROBED static void c_functions(void)
     void *g = grown(memalign(128, 300), 300);
     void *v = grown(valloc(500), 500);
     void *w = grown(pvalloc(600), 600);
-    void *p = NULL;
-    if (posix_memalign(&p, 256, 1000) == 0) {
-        grown(p, 1000);
+    void *written = NULL;
+    if (posix_memalign(&written, 256, 1000) == 0) {
+        grown(written, 1000);
     }
     /* Moved, in place, smaller. */
     shrunk(50);
@@ -91,7 +91,7 @@ PROBED static void c_functions(void)
     if (realloc(m, too_much) == NULL) {
         truths.failed++;
     }
-    p = NULL;
+    void *p = NULL;
     if (posix_memalign(&p, 3, 100) == EINVAL) {
         truths.failed++;
     }
@@ -105,7 +105,7 @@ PROBED static void c_functions(void)
     if (realloc(freed, nothing) == NULL) {
         shrunk(30);
     }
-    /* Freed: most of them; `c`, `v` and `zero` stay. */
+    /* Freed: most of them; `c`, `v`, `written` and `zero` stay. */
     void *blocks[] = {m, r, n, a, g, w, block};
     size_t sizes[] = {100, 100000, 21, 640, 300, 600, 24};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
@@ -114,6 +114,7 @@ PROBED static void c_functions(void)
     }
     tell_block(c, 77);
     tell_block(v, 500);
+    tell_block(written, 1000);
     tell_block(zero, 0);
 }
 

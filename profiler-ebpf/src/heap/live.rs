@@ -185,7 +185,11 @@ pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, registe
 /// Who frees, where anybody asks.
 #[inline(always)]
 fn caller(registers: Registers) -> u64 {
-    if maps::events() == 0 { 0 } else { registers.return_address() }
+    if maps::events() == 0 {
+        0
+    } else {
+        registers.return_address()
+    }
 }
 
 /// How far from its own code an allocator is called by itself.

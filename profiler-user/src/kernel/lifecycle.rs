@@ -3,8 +3,11 @@
 //! A perf event that counts nothing on each CPU, with a ring of its own (`include/uapi/linux/perf_event.h`). Unlike
 //! tracepoints of system calls it costs nothing where nothing happens, and needs no tracing file system. Rings of different
 //! CPUs have no common order: what is made of these messages must not depend on it.
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,6 +57,12 @@ pub enum LifeEvent {
         start: u64,
         /// Bytes.
         length: u64,
+        /// Where in the file it begins.
+        offset: u64,
+        /// The file's number.
+        inode: u64,
+        /// The file, as the process sees it.
+        path: PathBuf,
     },
     /// A process's first thread ended: the process has, or soon will.
     Ended {
@@ -219,11 +228,20 @@ fn decode(record: &[u8]) -> Option<LifeEvent> {
                 pid,
                 start: long(16)?,
                 length: long(24)?,
+                offset: long(32)?,
+                inode: long(48)?,
+                path: path_of(&record[MMAP2_PATH..]),
             })
         }
         LOST => Some(LifeEvent::Missed(long(16)?)),
         _ => None,
     }
+}
+
+/// A path of a record, which is padded with zeros.
+fn path_of(bytes: &[u8]) -> PathBuf {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    OsStr::from_bytes(&bytes[..end]).into()
 }
 
 #[cfg(test)]
@@ -267,6 +285,7 @@ mod tests {
             for long in [0x1000_u64, 0x2000, 0] {
                 body.extend(long.to_ne_bytes());
             }
+            // Device, inode, its generation, protection and flags.
             body.extend(words(&[8, 1, 99, 0, 0, 0, 5, 2]));
             body.extend(path);
             record(MMAP2, 0, &body)
@@ -276,7 +295,10 @@ mod tests {
             Some(LifeEvent::Mapped {
                 pid: 7,
                 start: 0x1000,
-                length: 0x2000
+                length: 0x2000,
+                offset: 0,
+                inode: 99,
+                path: "/lib/x.so".into(),
             })
         );
         assert_eq!(decode(&mapping(b"//anon\0\0")), None);

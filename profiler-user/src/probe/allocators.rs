@@ -567,6 +567,11 @@ impl Allocators {
     }
 }
 
+/// Whether the table has a function of this name.
+pub(super) fn is_known(raw: &str) -> bool {
+    TABLE.iter().any(|rows| rows.names.contains(&plain(raw)))
+}
+
 /// The name that the table has it under.
 fn plain(raw: &str) -> &str {
     let is_rust = raw.starts_with("_R") && raw.contains("_7___rustc");

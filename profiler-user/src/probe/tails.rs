@@ -1,5 +1,6 @@
 //! Functions that end by jumping to another one of their file, which then returns in their place: what they return is seen
 //! at that one's exits.
+use super::allocators;
 use super::analysis::Analysis;
 use super::body::{Body, Exit, Surroundings as _};
 
@@ -34,18 +35,30 @@ fn collect(
             exits.push(*exit);
             continue;
         };
-        let function = analysis.file.function_at(target);
+        // A library may call its own functions as if they were another's.
+        let import = analysis.import_at(target);
+        let function = match import {
+            Some(name) => named(analysis, name),
+            None => analysis.file.function_at(target),
+        };
         match function {
-            Some(index) if !returns_itself(index) && analysis.import_at(target).is_none() => {
-                if jumps == 0 {
-                    unseen = true;
-                    continue;
-                }
+            Some(index) if returns_itself(index) => exits.push(*exit),
+            Some(_) if jumps == 0 => unseen = true,
+            Some(index) => {
                 let other = analysis.body(&analysis.file.functions()[index]);
                 unseen |= collect(analysis, &other, (returns_itself, jumps - 1), exits);
             }
-            Some(_) | None => exits.push(*exit),
+            None if import.is_some_and(allocators::is_known) => exits.push(*exit),
+            None => unseen = true,
         }
     }
     unseen
+}
+
+/// The function of this file with this symbol.
+fn named(analysis: &Analysis<'_>, name: &str) -> Option<usize> {
+    let functions = analysis.file.functions().iter();
+    let mut numbered = functions.enumerate();
+    let found = numbered.find(|(_, function)| analysis.file.names(function).any(|symbol| symbol.raw == name));
+    found.map(|(index, _)| index)
 }

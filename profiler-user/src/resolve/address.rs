@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -169,6 +170,18 @@ impl AddressResolver {
             return self.find(pid, address);
         }
         found
+    }
+
+    /// What lies at an offset of a file. `None`: there is no file of this path, or it is another one by now.
+    pub fn in_file(&mut self, path: &Path, inode: u64, offset: u64) -> Option<Place> {
+        let file = File::open(path).ok()?;
+        if file.metadata().ok()?.ino() != inode {
+            return None;
+        }
+        let key = (FileId::of_file(&file).ok()?, object::build_id(&file));
+        let new = || Object::new(&file_name(path), Source::File(file));
+        let object = self.objects.entry(key).or_insert_with(new);
+        Some(object.place(Kind::File, offset))
     }
 
     /// What is known of the kernel's functions.

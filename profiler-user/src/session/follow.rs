@@ -24,8 +24,18 @@ impl State {
     pub(super) fn life(&mut self, event: &LifeEvent) -> Result<Vec<End>, SessionError> {
         match *event {
             LifeEvent::Forked { parent, child } => self.forked(parent, child),
-            LifeEvent::Executed { pid } => self.executed(pid),
-            LifeEvent::Mapped { pid, start, length } => {
+            LifeEvent::Executed { pid } => {
+                if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
+                    memory.replaced(pid, heap);
+                }
+                self.executed(pid)
+            }
+            LifeEvent::Mapped {
+                pid, start, length, ..
+            } => {
+                if let Some(memory) = &mut self.memory {
+                    memory.told(event);
+                }
                 self.mapped(pid, start, length)?;
                 Ok(Vec::new())
             }
@@ -44,6 +54,9 @@ impl State {
 
     /// What was told when the session had ended: children are counted, and no more.
     pub(super) fn too_late(&mut self, notice: &Notice) {
+        if let (Some(memory), Notice::Life(event)) = (&mut self.memory, notice) {
+            memory.told(event);
+        }
         let (parent, child) = match notice {
             Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {
                 (*parent, *child)
@@ -79,9 +92,6 @@ impl State {
             return Ok(Vec::new());
         }
         self.groups.meet(pid, None, &mut self.tracker);
-        if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
-            memory.replaced(pid, heap);
-        }
         match self.look(pid) {
             // A program that is no ELF file of ours ends nothing.
             Ok(()) | Err(SessionError::Target(_) | SessionError::Object(ObjectError::NotElf { .. })) => {

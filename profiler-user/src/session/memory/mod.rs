@@ -19,6 +19,7 @@ use super::state::State;
 use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemorySummary};
 use crate::cli::mem::{MemFormat, MemoryConfig};
 use crate::kernel::heap::HeapMaps;
+use crate::kernel::lifecycle::LifeEvent;
 use crate::probe::plan::{EntryOnlyReason, Plan, Returns};
 use crate::target::identity::{Attribute, Identity};
 use crate::ui::mem_table;
@@ -62,7 +63,7 @@ impl Memory {
         let outputs = config.outputs.iter().map(OutputFile::create);
         Ok(Self {
             config: config.clone(),
-            names: SiteNames::new(config.shown.names),
+            names: SiteNames::new(),
             who: HashMap::new(),
             outputs: outputs.collect::<Result<_, _>>()?,
             attached_ns: 0,
@@ -91,6 +92,11 @@ impl Memory {
     /// A process has mapped a file.
     pub(super) fn mapped(&mut self, pid: u32) {
         self.names.learn(pid);
+    }
+
+    /// A process of the host has mapped a file: it may be gone before anybody can look.
+    pub(super) fn told(&mut self, event: &LifeEvent) {
+        self.names.told(event);
     }
 
     /// A process runs another program: what it did until now is named by what it ran.

@@ -1,11 +1,12 @@
 //! The names of call sites. They are found while the process is there, and kept.
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use profiler_common::alloc::SiteStats;
 
 use crate::kernel::heap::HeapMaps;
-use crate::object::names::NameStyle;
+use crate::kernel::lifecycle::LifeEvent;
 use crate::resolve::{AddressResolver, Kind, Place};
 
 /// A place in a program.
@@ -26,23 +27,46 @@ pub(super) struct Resolved {
     pub(super) caller: SiteName,
     /// The stack, the caller first; the caller alone where stacks are not kept.
     pub(super) stack: Vec<SiteName>,
+    /// The caller lies in something that is known: it need not be looked for again.
+    is_final: bool,
+}
+
+/// Processes, and mappings of each, of which the kernel's word is kept.
+const MOST_TOLD: usize = 4096;
+const MOST_MAPPINGS: usize = 512;
+
+/// A mapping, as the kernel told it.
+struct Told {
+    start: u64,
+    end: u64,
+    offset: u64,
+    inode: u64,
+    path: PathBuf,
+}
+
+fn is_known(place: &Place) -> bool {
+    match place.kind {
+        Kind::Unknown | Kind::Anonymous => false,
+        Kind::File | Kind::Vdso | Kind::Jit | Kind::Uprobes | Kind::Kernel => true,
+    }
 }
 
 /// The names of call sites, by number.
 pub(super) struct SiteNames {
     resolver: AddressResolver,
-    style: NameStyle,
     known: Vec<Option<Resolved>>,
+    /// What the kernel told of mappings, by process: some are gone before anybody can look.
+    told: HashMap<u32, Vec<Told>>,
     /// By process and address, since many stacks have the same frames.
     places: HashMap<(u32, u64), SiteName>,
 }
 
 impl SiteNames {
-    pub(super) fn new(style: NameStyle) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             resolver: AddressResolver::new(),
-            style,
             known: Vec::new(),
+            told: HashMap::new(),
             places: HashMap::new(),
         }
     }
@@ -54,8 +78,40 @@ impl SiteNames {
         }
     }
 
+    /// A process has mapped a file.
+    pub(super) fn told(&mut self, event: &LifeEvent) {
+        let LifeEvent::Mapped {
+            pid,
+            start,
+            length,
+            offset,
+            inode,
+            path,
+        } = event
+        else {
+            return;
+        };
+        if self.told.len() >= MOST_TOLD && !self.told.contains_key(pid) {
+            self.told.clear();
+        }
+        let mappings = self.told.entry(*pid).or_default();
+        // The last one counts, should one replace another.
+        mappings.insert(
+            0,
+            Told {
+                start: *start,
+                end: start.saturating_add(*length),
+                offset: *offset,
+                inode: *inode,
+                path: path.clone(),
+            },
+        );
+        mappings.truncate(MOST_MAPPINGS);
+    }
+
     /// A process runs another program.
     pub(super) fn forget(&mut self, pid: u32) {
+        self.told.remove(&pid);
         self.resolver.forget(pid);
         self.places.retain(|(of, _), _| *of != pid);
     }
@@ -70,7 +126,7 @@ impl SiteNames {
         let sites = heap.sites_in_use();
         self.known.resize(sites.max(self.known.len()), None);
         for number in 1..sites {
-            if self.known[number].is_some() {
+            if self.known[number].as_ref().is_some_and(|known| known.is_final) {
                 continue;
             }
             let SiteStats { key, .. } = heap.sites.get(number);
@@ -91,7 +147,12 @@ impl SiteNames {
                     .iter()
                     .map(|frame| self.place((process.tgid, parent), *frame)),
             );
-            self.known[number] = Some(Resolved { caller, stack });
+            let is_final = key.caller == 0 || self.places.contains_key(&(process.tgid, key.caller));
+            self.known[number] = Some(Resolved {
+                caller,
+                stack,
+                is_final,
+            });
         }
     }
 
@@ -108,22 +169,40 @@ impl SiteNames {
             return known.clone();
         }
         // The call itself: the return address may be the next function's first byte.
-        let mut place = self.resolver.resolve(pid, address - 1);
-        if place.kind == Kind::Unknown && parent != 0 {
-            // Ended before it was looked at: a forked process has what its parent has.
-            place = self.resolver.resolve(parent, address - 1);
+        let call = address - 1;
+        // A forked process has what its parent has, which mostly lives longer.
+        let in_parent = (parent != 0).then(|| self.resolver.resolve(parent, call));
+        let place = match in_parent.filter(is_known) {
+            Some(place) => place,
+            None => {
+                let own = self.resolver.resolve(pid, call);
+                if is_known(&own) {
+                    own
+                } else {
+                    self.place_told(pid, call).unwrap_or(own)
+                }
+            }
+        };
+        let name = Self::name(&place);
+        if is_known(&place) {
+            self.places.insert((pid, address), name.clone());
         }
-        let name = self.name(&place, address);
-        self.places.insert((pid, address), name.clone());
         name
     }
 
-    fn name(&self, place: &Place, _address: u64) -> SiteName {
+    /// What lies there by what the kernel told of the process's mappings.
+    fn place_told(&mut self, pid: u32, address: u64) -> Option<Place> {
+        let mut mappings = self.told.get(&pid)?.iter();
+        let mapping = mappings.find(|mapping| (mapping.start..mapping.end).contains(&address))?;
+        let offset = address - mapping.start + mapping.offset;
+        self.resolver.in_file(&mapping.path, mapping.inode, offset)
+    }
+
+    fn name(place: &Place) -> SiteName {
         let behind = Place {
             offset: place.offset + 1,
             ..place.clone()
         };
-        let _ = self.style;
         SiteName {
             function: place.function.clone(),
             object: Arc::clone(&place.object),
