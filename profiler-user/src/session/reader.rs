@@ -1,4 +1,6 @@
 //! Drains the rings, on a thread of its own: events become records there.
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -8,6 +10,7 @@ use profiler_common::loss::LossReason;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
+use super::memory::Timeline;
 use crate::event::{Event, Stream};
 use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::ring::{self, Ring, Waker};
@@ -52,11 +55,15 @@ pub struct ReaderResult {
     pub failure: Option<RecorderError>,
     /// CPU time of the reader's thread.
     pub cpu: Duration,
+    /// Allocations that were written and messages that could not be read, or why the file ends too early.
+    pub(super) timeline: Option<Result<(u64, u64), (PathBuf, io::Error)>>,
 }
 
 /// What becomes of events.
 pub struct Reading {
     pipeline: Option<EventPipeline>,
+    /// Writes allocations, which are then what the ring has.
+    pub(super) timeline: Option<Timeline>,
     lines: LinesAhead,
     patience: Duration,
 }
@@ -69,6 +76,7 @@ impl Reading {
         let patience = (f64::from(ring_bytes) / BYTES_PER_SECOND).min(2.0);
         Self {
             pipeline,
+            timeline: None,
             lines,
             patience: Duration::from_secs_f64(patience),
         }
@@ -93,6 +101,7 @@ impl Reader {
         (events, processes): (Ring, Ring),
         Reading {
             pipeline,
+            timeline,
             lines,
             patience,
         }: Reading,
@@ -110,6 +119,7 @@ impl Reader {
             events,
             processes,
             pipeline,
+            timeline,
             lines: Some(lines),
             waits_until: Instant::now() + patience,
             notices,
@@ -147,6 +157,7 @@ struct Loop {
     events: Ring,
     processes: Ring,
     pipeline: Option<EventPipeline>,
+    timeline: Option<Timeline>,
     /// Lines that the pipeline does not have yet.
     lines: Option<LinesAhead>,
     waits_until: Instant,
@@ -172,6 +183,9 @@ impl Loop {
             }
             if flushed.elapsed() >= FLUSH_EVERY {
                 self.attempt(EventPipeline::flush);
+                if let Some(timeline) = &mut self.timeline {
+                    timeline.flush();
+                }
                 flushed = Instant::now();
             }
             ring::wait(
@@ -209,6 +223,7 @@ impl Loop {
             events,
             processes,
             pipeline,
+            timeline,
             lines: _,
             waits_until: _,
             notices,
@@ -225,6 +240,10 @@ impl Loop {
         let mut read = outlet.take_processes(processes);
         while !only_processes && read < TURN {
             let taken = events.next(|message| {
+                if let Some(timeline) = timeline {
+                    timeline.message(message);
+                    return;
+                }
                 // Word of a thread is sent before its first event, and may have come since it was looked for.
                 if outlet.is_news(message) {
                     outlet.take_processes(processes);
@@ -244,6 +263,7 @@ impl Loop {
             events: _,
             processes: _,
             pipeline,
+            timeline: _,
             lines: _,
             waits_until: _,
             notices,
@@ -262,6 +282,7 @@ impl Loop {
             events: _,
             processes: _,
             pipeline,
+            timeline,
             lines: _,
             waits_until: _,
             notices: _,
@@ -279,7 +300,12 @@ impl Loop {
                 counts
             }
         };
-        ReaderResult { counts, failure, cpu }
+        ReaderResult {
+            counts,
+            failure,
+            cpu,
+            timeline: timeline.map(Timeline::finish),
+        }
     }
 }
 
