@@ -6,12 +6,13 @@ mod sites;
 mod timeline;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
 use profiler_common::alloc::{Family, SAMPLED_UNIT};
 use profiler_common::loss::LossReason;
+use profiler_common::sampling;
 
 use super::SessionError;
 use super::display::Display;
@@ -47,6 +48,8 @@ pub(super) struct Memory {
     looked: Option<(Instant, Duration)>,
     aged: Aged,
     functions: Functions,
+    /// The numbers of processes that ended, or execute another program now.
+    gone: HashSet<u32>,
 }
 
 /// Who a process is.
@@ -74,6 +77,7 @@ impl Memory {
             looked: None,
             aged: Aged::default(),
             functions: Functions::default(),
+            gone: HashSet::new(),
         })
     }
 
@@ -127,12 +131,45 @@ impl Memory {
     pub(super) fn replaced(&mut self, pid: u32, heap: &HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         self.names.forget(pid);
+        self.has_gone(pid, heap);
     }
 
     /// A process has ended.
     pub(super) fn left(&mut self, pid: u32, heap: &mut HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         heap.forget_process(pid);
+        self.has_gone(pid, heap);
+        self.make_room(heap);
+    }
+
+    /// What a process has had until now is nobody's any more.
+    fn has_gone(&mut self, pid: u32, heap: &HeapMaps) {
+        let numbers = 1..heap.processes_in_use();
+        let own = numbers.filter(|number| heap.processes.get(*number).tgid == pid);
+        self.gone.extend(own.map(|number| number as u32));
+    }
+
+    /// Forgets the blocks of processes that are gone once half of the room is taken: until then they are shown.
+    fn make_room(&mut self, heap: &HeapMaps) {
+        let unit = self.unit();
+        let live = (0..heap.sites_in_use()).map(|site| heap.sites.get(site).live_count() / unit);
+        if live.sum::<u64>() <= u64::from(heap.layout.blocks) / 2 {
+            return;
+        }
+        let sample_bytes = self.config.sample_bytes;
+        let weight = |size| sample_bytes.map_or((1, size), |mean| sampling::weight(size, mean));
+        match heap.drop_blocks(&|process| self.gone.contains(&process), &weight) {
+            Ok(_dropped) => self.gone.clear(),
+            Err(error) => log::debug!("no room was made: {error}"),
+        }
+    }
+
+    fn unit(&self) -> u64 {
+        if self.config.sample_bytes.is_some() {
+            SAMPLED_UNIT
+        } else {
+            1
+        }
     }
 
     fn snapshot(
@@ -141,17 +178,15 @@ impl Memory {
         (plan, is_last): (&Plan, bool),
     ) -> Result<Snapshot, SessionError> {
         self.names.resolve_all(heap, None);
+        if is_last && !self.outputs.is_empty() {
+            self.names.find_lines(heap);
+        }
         let wants_blocks = is_last && self.config.blocks > 0;
         let wants_ages = self.config.shown.view == MemView::Leaks || is_last;
         let mut blocks = Vec::new();
         if (wants_ages && (is_last || self.may_look())) || wants_blocks {
             blocks = self.look(heap, if wants_blocks { self.config.blocks } else { 0 })?;
         }
-        let unit = if self.config.sample_bytes.is_some() {
-            SAMPLED_UNIT
-        } else {
-            1
-        };
         let rows = view::rows(&view::Source {
             heap,
             plan,
@@ -159,11 +194,11 @@ impl Memory {
             who: &self.who,
             aged: &self.aged,
             shown: &self.config.shown,
-            unit,
+            unit: self.unit(),
         });
         Ok(Snapshot {
             summary: MemorySummary {
-                families: self.families(heap, unit),
+                families: self.families(heap),
                 rows,
                 blocks,
                 sample_bytes: self.config.sample_bytes,
@@ -207,7 +242,7 @@ impl Memory {
         Ok(blocks)
     }
 
-    fn families(&self, heap: &HeapMaps, _unit: u64) -> Vec<FamilySummary> {
+    fn families(&self, heap: &HeapMaps) -> Vec<FamilySummary> {
         let of = |family: &Family| {
             let totals = heap.families.get(*family as usize);
             FamilySummary {
