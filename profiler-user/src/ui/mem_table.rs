@@ -102,7 +102,7 @@ pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String 
         line(
             &dim,
             &format!(
-                "note: {} blocks of processes that ended were forgotten, as the room was needed: they are not among what is alive",
+                "note: {} blocks went with their programs (exec), or with processes that ended when the room was needed: they are not among what is alive",
                 thousands(dropped)
             ),
         );

@@ -167,6 +167,13 @@ fn a_forked_child_frees_what_it_inherited_and_its_parent_keeps_it() {
             "{:#}",
             report.json
         );
+        // What it had before is gone with the program.
+        assert_eq!(
+            (heir["live_count"], heir["live_bytes"]),
+            (1, 500),
+            "{:#}",
+            report.json
+        );
         assert_eq!(report.family("heap", "inherited_frees"), 4, "{:#}", report.json);
         assert_eq!(report.family("heap", "unknown_frees"), 0, "{:#}", report.json);
         report.assert_memory_is_complete();

@@ -131,22 +131,31 @@ impl Memory {
     pub(super) fn replaced(&mut self, pid: u32, heap: &HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         self.names.forget(pid);
-        self.has_gone(pid, heap);
+        self.has_gone((pid, heap.current_number(pid)), heap);
+        // Its memory is gone for good.
+        let has_live = |number: usize| {
+            let site = heap.sites.get(number);
+            self.gone.contains(&site.key.process) && site.live_count() > 0
+        };
+        if (1..heap.sites_in_use()).any(has_live) {
+            self.drop_gone(heap);
+        }
     }
 
     /// A process has ended.
     pub(super) fn left(&mut self, pid: u32, heap: &mut HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         heap.forget_process(pid);
-        self.has_gone(pid, heap);
+        self.has_gone((pid, None), heap);
         self.make_room(heap);
     }
 
-    /// What a process has had until now is nobody's any more.
-    fn has_gone(&mut self, pid: u32, heap: &HeapMaps) {
+    /// What a process has had is nobody's any more, but under the number that it has now.
+    fn has_gone(&mut self, (pid, current): (u32, Option<u32>), heap: &HeapMaps) {
         let numbers = 1..heap.processes_in_use();
         let own = numbers.filter(|number| heap.processes.get(*number).tgid == pid);
-        self.gone.extend(own.map(|number| number as u32));
+        let own = own.map(|number| number as u32);
+        self.gone.extend(own.filter(|number| Some(*number) != current));
     }
 
     /// Forgets the blocks of processes that are gone once half of the room is taken: until then they are shown.
@@ -156,6 +165,10 @@ impl Memory {
         if live.sum::<u64>() <= u64::from(heap.layout.blocks) / 2 {
             return;
         }
+        self.drop_gone(heap);
+    }
+
+    fn drop_gone(&mut self, heap: &HeapMaps) {
         let sample_bytes = self.config.sample_bytes;
         let weight = |size| sample_bytes.map_or((1, size), |mean| sampling::weight(size, mean));
         match heap.drop_blocks(&|process| self.gone.contains(&process), &weight) {
