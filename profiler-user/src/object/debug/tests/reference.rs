@@ -58,10 +58,13 @@ fn ask(path: &Path, addresses: &[u64]) -> Option<Vec<Value>> {
         .spawn()
         .ok()?;
     let mut input = child.stdin.take().unwrap();
-    let text: String = addresses
-        .iter()
-        .map(|address| format!("{address:#x}\n"))
-        .collect();
+    let mut text = String::new();
+    for address in addresses {
+        text += &format!(
+            "{address:#x}
+"
+        );
+    }
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
