@@ -71,6 +71,7 @@ pub(super) fn begin<'data, R: ReadRef<'data>>(
     let build_id = elf.build_id();
     debug.set_build_id(build_id.as_deref());
     let (symbols, go) = symbols::read(&elf, debug, &mut arena, &mut evidences)?;
+    debug.set_go(go.table());
     let imports = match machine {
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
