@@ -17,6 +17,7 @@ use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Return
 use crate::probe::planner::{MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
+use crate::target::heap;
 use crate::target::process::{FileId, MappedFile};
 
 /// What is known of a file.
@@ -176,6 +177,8 @@ impl Catalog {
         }
         self.hold(plan, first)?;
         self.cut(plan);
+        drop(objects);
+        heap::give_back();
         Ok(added)
     }
 
