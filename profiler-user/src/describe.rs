@@ -7,6 +7,7 @@ use crate::kernel::AttachMode;
 use crate::probe::plan::{EntryOnlyReason, ExitSitesReason, ReturnProbeReason};
 use crate::record::FunctionRecord;
 use crate::recorder::RECORDERS;
+use crate::target::identity::Attribute;
 use crate::ui::{SortKey, plan_text};
 
 /// A table of the documentation.
@@ -24,17 +25,20 @@ pub enum Table {
     Returns,
     /// The columns by which the table can be sorted.
     Sort,
+    /// What processes are told apart by.
+    Attributes,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Recorders,
         Self::Columns,
         Self::Modes,
         Self::Losses,
         Self::Returns,
         Self::Sort,
+        Self::Attributes,
     ];
 
     /// Its name in the README's markers.
@@ -46,6 +50,7 @@ impl Table {
             Self::Losses => "losses",
             Self::Returns => "returns",
             Self::Sort => "sort",
+            Self::Attributes => "attributes",
         }
     }
 
@@ -65,6 +70,7 @@ impl Table {
             Self::Losses => losses(),
             Self::Returns => returns(),
             Self::Sort => sort(),
+            Self::Attributes => attributes(),
         }
     }
 }
@@ -107,6 +113,11 @@ fn columns() -> String {
         &["column", "meaning"],
         columns.map(|column| vec![code(column.name), column.doc.trim().to_owned()]),
     )
+}
+
+fn attributes() -> String {
+    let rows = Attribute::ALL.map(|attribute| vec![code(attribute.name()), attribute.doc().to_owned()]);
+    markdown(&["`--by`, `--with`", "what it is"], rows)
 }
 
 fn modes() -> String {

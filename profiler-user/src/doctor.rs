@@ -7,6 +7,7 @@ use crate::kernel::btf::kernel_offsets;
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::error::KernelError;
 use crate::kernel::layout::CounterLayout;
+use crate::kernel::lifecycle::Lifecycle;
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, calibrate};
 
@@ -50,6 +51,7 @@ pub fn report(out: &mut impl Write) -> io::Result<u8> {
     if let Some(mode) = mode {
         findings.push(programs(mode));
         findings.push(loop_helper());
+        findings.push(lifecycle());
         findings.push(return_probes());
     }
     for Finding { what, state, detail } in &findings {
@@ -197,6 +199,20 @@ fn loop_helper() -> Finding {
         what: "bpf_loop".to_owned(),
         state: State::Replaced,
         detail: "since 5.17; calls left by longjmp are taken off a few at a time".to_owned(),
+    }
+}
+
+fn lifecycle() -> Finding {
+    match Lifecycle::listen() {
+        Ok(_listening) => good(
+            "word of processes",
+            "new processes and libraries are told of by perf events",
+        ),
+        Err(error) => Finding {
+            what: "word of processes".to_owned(),
+            state: State::Replaced,
+            detail: format!("no perf events ({error}): new processes and libraries are looked for every 2 s"),
+        },
     }
 }
 

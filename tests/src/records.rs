@@ -26,6 +26,8 @@ const COLUMNS: [&str; 12] = [
 pub struct Record {
     pub kind: String,
     pub function: String,
+    pub line: Option<u64>,
+    pub filename: String,
     pub time_ns: u64,
     pub pid: u32,
     pub tid: u32,
@@ -84,6 +86,8 @@ fn parse(row: &csv::StringRecord) -> Record {
     Record {
         kind: row[1].to_owned(),
         function: row[2].to_owned(),
+        line: (!row[3].is_empty()).then(|| number(3)),
+        filename: row[4].to_owned(),
         time_ns: number(5),
         pid: number(6) as u32,
         tid: number(7) as u32,

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use super::grouping::GroupingArgs;
 use super::list::ListArgs;
 use super::parse::{self, Budget};
+use super::symbols::SymbolArgs;
 use super::targets::{TARGETING, TargetArgs};
 use crate::describe::Table;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
@@ -141,6 +142,9 @@ pub struct SessionArgs {
     /// How processes are told apart.
     #[command(flatten)]
     pub grouping: GroupingArgs,
+    /// Where names and lines come from.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::grouping;
 use super::list::ListConfig;
 pub use super::parse::Budget;
+pub use super::symbols::{Download, Inlined, SymbolConfig};
 use crate::describe::Table;
 use crate::kernel::AttachMode;
 use crate::probe::pattern::Pattern;
@@ -91,6 +92,8 @@ pub struct SessionConfig {
     pub group_by: Vec<Attribute>,
     /// What records say of their process beside the usual columns.
     pub columns: Vec<Attribute>,
+    /// Where names and lines come from, and how they are shown.
+    pub symbols: SymbolConfig,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
     /// Where the counters are written at the end, as JSON.
@@ -285,6 +288,7 @@ impl SessionConfig {
         let SessionArgs {
             functions,
             grouping,
+            symbols,
             output,
             display,
             limits,
@@ -325,6 +329,7 @@ impl SessionConfig {
             },
             group_by: grouping::distinct(grouping.by),
             columns: grouping::distinct(grouping.columns),
+            symbols: symbols.into(),
             summary_json,
             recording,
             display: DisplayConfig::checked(display, stdout)?,

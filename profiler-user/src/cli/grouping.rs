@@ -6,9 +6,8 @@ use crate::target::identity::Attribute;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = TARGETING)]
 pub struct GroupingArgs {
-    /// Count apart by these, separated by commas: pid, inner_pid, tid, comm, exe, user, cgroup, container, image, pod, namespace, unit
-    /// (function is always one of them)
-    #[arg(long, value_name = "WHAT[,WHAT...]", value_delimiter = ',', value_parser = attribute)]
+    /// Count apart by these.
+    #[arg(long, value_name = "WHAT[,WHAT...]", value_delimiter = ',', value_parser = attribute, help = by_help())]
     pub by: Vec<Option<Attribute>>,
     /// Add columns with these to every record; the same words as for --by
     #[arg(long = "with", value_name = "WHAT[,WHAT...]", value_delimiter = ',', value_parser = attribute)]
@@ -19,15 +18,25 @@ pub struct GroupingArgs {
     pub isolate: bool,
 }
 
+fn by_help() -> String {
+    format!(
+        "Count apart by these, separated by commas: {} (function is always one of them)",
+        names()
+    )
+}
+
+fn names() -> String {
+    Attribute::ALL.map(Attribute::name).join(", ")
+}
+
 /// A word of `--by`. `function` is what is counted in any case.
 fn attribute(text: &str) -> Result<Option<Attribute>, String> {
     match text.trim() {
         "function" => Ok(None),
         word => Attribute::by_name(word).map(Some).ok_or_else(|| {
-            let names: Vec<&str> = Attribute::ALL.into_iter().map(Attribute::name).collect();
             format!(
                 "`{word}` is nothing that processes are told apart by: write one of {}, function",
-                names.join(", ")
+                names()
             )
         }),
     }

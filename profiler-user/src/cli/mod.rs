@@ -5,6 +5,7 @@ mod error;
 pub mod grouping;
 pub mod list;
 mod parse;
+pub mod symbols;
 mod targets;
 #[cfg(test)]
 mod tests;

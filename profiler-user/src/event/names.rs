@@ -8,6 +8,8 @@ pub struct FunctionName {
     pub function: Box<str>,
     /// File name of its executable or library.
     pub object: Arc<str>,
+    /// The source file and line of its declaration; none without debug information.
+    pub source: Option<(Arc<str>, u32)>,
 }
 
 /// The names of a session's functions, by their numbers.
@@ -31,12 +33,20 @@ impl FunctionNames {
         self.names.push(FunctionName {
             function: function.into(),
             object,
+            source: None,
         });
     }
 
     /// Adds the names of the next numbers.
     pub fn append(&mut self, mut more: Self) {
         self.names.append(&mut more.names);
+    }
+
+    /// Sets the source file and line of a function's declaration.
+    pub fn set_source(&mut self, function: u32, file: Arc<str>, line: u32) {
+        if let Some(name) = self.names.get_mut(function as usize) {
+            name.source = Some((file, line));
+        }
     }
 
     /// The name of a function, unless its number is out of range.

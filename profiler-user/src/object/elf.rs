@@ -6,6 +6,7 @@ use object::read::{ReadRef, StringTable};
 use object::{Endianness, elf};
 
 use super::code::Segment;
+use super::debug::DebugSource;
 use super::evidence::{self, Evidences};
 use super::functions::{self, Sources};
 use super::go::Go;
@@ -48,8 +49,12 @@ pub(super) struct Begun {
     section_ends: Vec<u64>,
 }
 
-/// Reads all of a file but its unwind table.
-pub(super) fn begin<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Begun, ObjectError> {
+/// Reads all of a file but its unwind table, and the symbols of its separate debug file, if it has none of its own.
+pub(super) fn begin<'data, R: ReadRef<'data>>(
+    data: R,
+    name: &'data str,
+    debug: &mut DebugSource,
+) -> Result<Begun, ObjectError> {
     let (elf, header) = Elf::open(data, name)?;
     let endian = elf.endian;
     let headers = header
@@ -63,7 +68,9 @@ pub(super) fn begin<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resu
     };
     let mut arena = Arena::default();
     let mut evidences = elf.evidence_of_sections();
-    let (symbols, go) = symbols::read(&elf, &mut arena, &mut evidences)?;
+    let build_id = elf.build_id();
+    debug.set_build_id(build_id.as_deref());
+    let (symbols, go) = symbols::read(&elf, debug, &mut arena, &mut evidences)?;
     let imports = match machine {
         Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
         Machine::Aarch64 | Machine::Other => Imports::default(),
@@ -71,7 +78,7 @@ pub(super) fn begin<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Resu
     Ok(Begun {
         machine,
         entry_point: header.e_entry(endian),
-        build_id: elf.build_id(),
+        build_id,
         segments,
         arena,
         evidences,

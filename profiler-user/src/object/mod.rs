@@ -4,6 +4,7 @@
 //! file, and makes the kernel plant them in this process too. Only the parts that matter are read, and the code
 //! itself only while a plan is made ([`ObjectFile::load_code`]).
 pub mod code;
+pub mod debug;
 mod elf;
 mod evidence;
 mod frames;
@@ -14,24 +15,27 @@ pub mod inventory;
 mod landing;
 mod mini_debug;
 pub mod names;
+mod source;
 mod symbols;
 pub mod xz;
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use object::read::ReadCache;
 
 pub use code::{Code, Segments};
+use debug::{DebugSource, Search};
 pub use evidence::{Evidence, Evidences, is_system_library};
 pub use functions::{Function, FunctionKind};
 pub use go::{GoFunction, GoLines};
 pub use imports::Imports;
-use names::Arena;
 pub use names::SymbolName;
+use names::{Arena, NameStyle};
+use source::Source;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,42 +76,6 @@ pub enum Machine {
     Other,
 }
 
-#[derive(Debug)]
-enum Source {
-    Memory(Vec<u8>),
-    File(File),
-}
-
-impl Source {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
-        match self {
-            Self::Memory(bytes) => {
-                let start = usize::try_from(offset).ok()?;
-                buffer.copy_from_slice(bytes.get(start..start.checked_add(buffer.len())?)?);
-                Some(())
-            }
-            Self::File(file) => file.read_exact_at(buffer, offset).ok(),
-        }
-    }
-
-    fn length(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
-        }
-    }
-
-    /// Allocates no more than the file can fill.
-    fn read(&self, offset: u64, length: u64) -> Option<Vec<u8>> {
-        if offset.checked_add(length)? > self.length() {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(length).ok()?];
-        self.read_at(offset, &mut bytes)?;
-        Some(bytes)
-    }
-}
-
 /// The build id of a file; reads little of it. `None`: it has none, or is no ELF file.
 pub fn build_id(file: &File) -> Option<Vec<u8>> {
     elf::build_id(&ReadCache::new(file))
@@ -117,7 +85,8 @@ pub fn build_id(file: &File) -> Option<Vec<u8>> {
 #[derive(Debug)]
 pub struct ObjectFile {
     name: String,
-    source: Source,
+    source: Arc<Source>,
+    debug: Arc<DebugSource>,
     facts: Facts,
 }
 
@@ -136,36 +105,60 @@ struct Facts {
 }
 
 impl ObjectFile {
-    /// Reads the file at `path`; `name` is its file name as the target knows it.
+    /// Reads the file at `path`; `name` is its file name as the target knows it. Its debug information is looked for
+    /// in the file alone.
     pub fn open(path: &Path, name: impl Into<String>) -> Result<Self, ObjectError> {
+        let search = Search {
+            path: path.to_owned(),
+            ..Search::default()
+        };
+        Self::open_with(path, name, search)
+    }
+
+    /// The same; `search` says where its separate debug file may be. Where it is stripped, that names its functions.
+    pub fn open_with(path: &Path, name: impl Into<String>, search: Search) -> Result<Self, ObjectError> {
+        let name = name.into();
         let file = File::open(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::from_file(file, name)
+        Self::read(Source::File(file), name, search)
     }
 
     /// Reads a file that is open already.
     pub fn from_file(file: File, name: impl Into<String>) -> Result<Self, ObjectError> {
-        let name = name.into();
-        let begun = elf::begin(&ReadCache::new(&file), &name)?;
-        let facts = elf::finish(begun, &ReadCache::new(&file), &name)?;
-        Ok(Self {
-            name,
-            source: Source::File(file),
-            facts,
-        })
+        Self::read(Source::File(file), name.into(), Search::default())
     }
 
     /// Reads a file that is already in memory.
     pub fn parse(bytes: Vec<u8>, name: impl Into<String>) -> Result<Self, ObjectError> {
-        let name = name.into();
-        let facts = elf::finish(elf::begin(&*bytes, &name)?, &*bytes, &name)?;
+        Self::read(Source::Memory(bytes), name.into(), Search::default())
+    }
+
+    fn read(source: Source, name: String, search: Search) -> Result<Self, ObjectError> {
+        let source = Arc::new(source);
+        let mut debug = DebugSource::new(&name, Arc::clone(&source), search);
+        let facts = match &*source {
+            Source::File(file) => {
+                let begun = elf::begin(&ReadCache::<&File>::new(file), &name, &mut debug)?;
+                elf::finish(begun, &ReadCache::<&File>::new(file), &name)?
+            }
+            Source::Memory(bytes) => {
+                let begun = elf::begin(bytes.as_slice(), &name, &mut debug)?;
+                elf::finish(begun, bytes.as_slice(), &name)?
+            }
+        };
         Ok(Self {
             name,
-            source: Source::Memory(bytes),
+            source,
+            debug: Arc::new(debug),
             facts,
         })
+    }
+
+    /// Where its debug information is.
+    pub fn debug(&self) -> &Arc<DebugSource> {
+        &self.debug
     }
 
     /// The file's name.
@@ -215,21 +208,31 @@ impl ObjectFile {
 
     /// What the function is shown as: its preferred symbol demangled, or `object+0x1234`.
     pub fn display_name(&self, function: &Function) -> String {
+        self.shown_name(function, NameStyle::Demangled)
+    }
+
+    /// What the function is shown as: its preferred symbol, or `object+0x1234`.
+    pub fn shown_name(&self, function: &Function, style: NameStyle) -> String {
         match self.names(function).next() {
-            Some(name) => name.demangled().into_owned(),
+            Some(name) => style.shown(name.raw).into_owned(),
             None => format!("{}+{:#x}", self.name, function.address),
         }
     }
 
     /// The demangled names of its other symbols, without repetitions.
     pub fn aliases(&self, function: &Function) -> Vec<String> {
+        self.shown_aliases(function, NameStyle::Demangled)
+    }
+
+    /// The names of its other symbols, without repetitions.
+    pub fn shown_aliases(&self, function: &Function, style: NameStyle) -> Vec<String> {
         let mut names = self.names(function);
         let Some(preferred) = names.next() else {
             return Vec::new();
         };
-        let preferred = preferred.demangled();
+        let preferred = style.shown(preferred.raw);
         let mut aliases: Vec<String> = names
-            .map(|name| name.demangled())
+            .map(|name| style.shown(name.raw))
             .filter(|name| *name != preferred)
             .map(Cow::into_owned)
             .collect();

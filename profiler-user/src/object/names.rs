@@ -77,6 +77,26 @@ impl Arena {
     }
 }
 
+/// How names are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NameStyle {
+    /// As their language writes them.
+    #[default]
+    Demangled,
+    /// As compilers write them.
+    Raw,
+}
+
+impl NameStyle {
+    /// The name as it is shown.
+    pub fn shown(self, raw: &str) -> Cow<'_, str> {
+        match self {
+            Self::Demangled => demangle(raw),
+            Self::Raw => Cow::Borrowed(raw),
+        }
+    }
+}
+
 /// One symbol's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SymbolName<'a> {

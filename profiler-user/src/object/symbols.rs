@@ -3,15 +3,18 @@
 //! A source of symbols is a function that adds to [`Symbols`]; [`read`] lists them. What two sources agree on is put
 //! together later, by address and name (`functions.rs`).
 use std::collections::HashSet;
+use std::fs::File;
 
 use object::read::elf::{SectionHeader as _, Sym as _};
-use object::read::{ReadRef, StringTable};
+use object::read::{ReadCache, ReadRef, StringTable};
 use object::{Endianness, elf};
 
+use super::debug::DebugSource;
 use super::elf::{Elf, Section};
 use super::evidence::{self, Evidences};
 use super::go::{self, Go};
 use super::names::{Arena, Span};
+use super::source::Source;
 use super::{ObjectError, mini_debug};
 
 /// A symbol that stands for code.
@@ -76,6 +79,28 @@ impl Symbols<'_> {
         self.budget = self.budget.saturating_add(bytes);
     }
 
+    /// Adds the full table of a separate debug file. The file itself is whole without it: what is damaged there is left out.
+    fn add_separate(&mut self, name: &str, source: &Source) {
+        self.extend_budget(source.length());
+        let added = match source {
+            Source::File(file) => {
+                let cache = ReadCache::<&File>::new(file);
+                Elf::open(&cache, name).and_then(|(elf, _)| self.add_full_table(&elf))
+            }
+            Source::Memory(bytes) => {
+                Elf::open(bytes.as_slice(), name).and_then(|(elf, _)| self.add_full_table(&elf))
+            }
+        };
+        if let Err(error) = added {
+            log::warn!("the symbols in the debug file of `{name}` cannot be used: {error}");
+        }
+    }
+
+    fn add_full_table<'data, R: ReadRef<'data>>(&mut self, elf: &Elf<'data, R>) -> Result<(), ObjectError> {
+        let section = elf.of_type(elf::SHT_SYMTAB).next();
+        section.map_or(Ok(()), |section| self.add_table(elf, section))
+    }
+
     /// Adds what a symbol table defines, and what it asks other files for to the evidence.
     pub(super) fn add_table<'data, R: ReadRef<'data>>(
         &mut self,
@@ -114,6 +139,7 @@ impl Symbols<'_> {
 /// All symbols of functions that the file has, and what is known of those in Go.
 pub(super) fn read<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
+    debug: &DebugSource,
     arena: &mut Arena,
     evidences: &mut Evidences,
 ) -> Result<(Vec<Symbol>, Go), ObjectError> {
@@ -129,7 +155,11 @@ pub(super) fn read<'data, R: ReadRef<'data>>(
             symbols.add_table(elf, section)?;
         }
     }
-    mini_debug::add(elf, &mut symbols);
+    let is_stripped = elf.of_type(elf::SHT_SYMTAB).next().is_none();
+    match debug.separate_file().filter(|_| is_stripped) {
+        Some(separate) => symbols.add_separate(elf.name, separate),
+        None => mini_debug::add(elf, &mut symbols),
+    }
     let go = go::add(elf, &mut symbols);
     Ok((symbols.found, go))
 }

@@ -112,18 +112,20 @@ pub(super) struct Walk<'a, S> {
     body: Body,
 }
 
+/// Whether following the function in `start..end` leads to an instruction at this address. Where not everything could
+/// be decoded nothing is sure.
+pub(super) fn reaches<S: Surroundings>(around: &S, (start, end): (u64, u64), address: u64) -> bool {
+    let mut walk = Walk::new(around, start);
+    walk.add_part(start, end);
+    walk.pending.push(start);
+    walk.run();
+    let starts_at = |part: &Part<'_>| part.contains(address) && part.is_start(address);
+    !walk.body.undecodable && walk.parts.iter().any(starts_at)
+}
+
 /// Follows the function in `start..end`.
 pub(super) fn follow<S: Surroundings>(around: &S, start: u64, end: u64) -> Body {
-    let mut walk = Walk {
-        around,
-        function: start,
-        parts: Vec::new(),
-        pending: Vec::new(),
-        indirect: Vec::new(),
-        tail_jumps: Vec::new(),
-        bases: Vec::new(),
-        body: Body::default(),
-    };
+    let mut walk = Walk::new(around, start);
     walk.add_part(start, end);
     walk.pending.push(start);
     walk.run();
@@ -165,7 +167,20 @@ fn is_raising(instruction: &Instruction, raises: bool) -> bool {
     to_handler || (raises && pops)
 }
 
-impl<S: Surroundings> Walk<'_, S> {
+impl<'a, S: Surroundings> Walk<'a, S> {
+    fn new(around: &'a S, function: u64) -> Self {
+        Self {
+            around,
+            function,
+            parts: Vec::new(),
+            pending: Vec::new(),
+            indirect: Vec::new(),
+            tail_jumps: Vec::new(),
+            bases: Vec::new(),
+            body: Body::default(),
+        }
+    }
+
     fn add_part(&mut self, start: u64, end: u64) {
         match self.around.code(start, end) {
             Some(bytes) if end - start <= MAX_SIZE => {

@@ -5,6 +5,7 @@ mod body;
 mod callees;
 mod entries;
 mod glob;
+pub mod inlined;
 mod intruders;
 mod object_plan;
 mod parallel;
@@ -15,6 +16,7 @@ pub mod planner;
 pub mod returns;
 pub mod selection;
 pub mod site;
+mod source;
 mod tables;
 #[cfg(test)]
 mod test_code;

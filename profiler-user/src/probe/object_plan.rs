@@ -6,6 +6,7 @@ use profiler_common::cookie::{CallStack, FunctionId};
 use super::analysis::{Analysis, Harmless};
 use super::body::Body;
 use super::entries;
+use super::inlined::{self, Place};
 use super::parallel;
 use super::plan::{
     LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Returns, ReturnsChoice, Site, SiteChoice,
@@ -13,6 +14,7 @@ use super::plan::{
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
 use super::selection::{Request, Selected};
+use crate::object::names::NameStyle;
 use crate::object::{FunctionKind, Machine};
 
 /// What decides besides the functions themselves.
@@ -20,6 +22,7 @@ use crate::object::{FunctionKind, Machine};
 pub(super) struct How {
     pub(super) returns: ReturnsChoice,
     pub(super) site: SiteChoice,
+    pub(super) names: NameStyle,
     pub(super) facts: ProcessFacts,
 }
 
@@ -28,6 +31,7 @@ impl How {
         Self {
             returns: request.returns,
             site: request.site,
+            names: request.names,
             facts,
         }
     }
@@ -74,7 +78,7 @@ pub(super) fn replan(
 pub(super) fn add(
     plan: &mut Plan,
     object: &MappedObject,
-    selected: &[Selected],
+    (selected, places): (&[Selected], &[Place]),
     how: How,
 ) -> Result<(), PlanError> {
     let mut usable: Vec<Selected> = Vec::new();
@@ -83,18 +87,15 @@ pub(super) fn add(
             None => usable.push(*selected),
             // A fragment is probed with its function; only who asks for it by its own name wants to hear of it.
             Some(LeftOutReason::Fragment) if !selected.named => {}
-            Some(reason) => leave_out(plan, object, selected.function, reason),
+            Some(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
-    if usable.is_empty() {
-        return Ok(());
-    }
-    let planned = plan
+    let planned_object = plan
         .objects
         .iter()
         .position(|planned| planned.attach_path == object.attach_path);
-    let number = planned.unwrap_or(plan.objects.len());
-    if planned.is_some() {
+    let number = planned_object.unwrap_or(plan.objects.len());
+    if planned_object.is_some() {
         let is_new = |selected: &Selected| {
             let address = object.file.functions()[selected.function].address;
             !plan
@@ -105,7 +106,12 @@ pub(super) fn add(
         usable.retain(is_new);
     }
     let first = plan.functions.len();
-    for (planned, selected) in plan_functions(object, &usable, how)?.into_iter().zip(&usable) {
+    let planned = if usable.is_empty() {
+        Vec::new()
+    } else {
+        plan_functions(object, &usable, how)?
+    };
+    for (planned, selected) in planned.into_iter().zip(&usable) {
         match planned {
             Ok(function) => {
                 let id = FunctionId(plan.functions.len() as u32);
@@ -116,19 +122,45 @@ pub(super) fn add(
                 });
             }
             Err(LeftOutReason::Fragment) if !selected.named => {}
-            Err(reason) => leave_out(plan, object, selected.function, reason),
+            Err(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
-    if plan.functions.len() > first {
-        returns::drop_shared_exits(&mut plan.functions[first..]);
-    }
-    if plan.functions.len() > first && number == plan.objects.len() {
+    returns::drop_shared_exits(&mut plan.functions[first..]);
+    add_places(plan, object, places, (number, how.names))?;
+    if plan.functions.len() > first && planned_object.is_none() {
         let (attach_path, path) = (object.attach_path.clone(), object.path.clone());
         plan.objects.push(PlannedObject {
             attach_path,
             path,
             name: object.name.clone(),
         });
+    }
+    Ok(())
+}
+
+/// Adds the places where functions were inlined.
+fn add_places(
+    plan: &mut Plan,
+    object: &MappedObject,
+    places: &[Place],
+    (number, names): (usize, NameStyle),
+) -> Result<(), PlanError> {
+    for planned in inlined::plan(object, places, names)? {
+        match planned {
+            Ok(function) => {
+                let id = FunctionId(plan.functions.len() as u32);
+                plan.functions.push(PlannedFunction {
+                    id,
+                    object: number,
+                    ..function
+                });
+            }
+            Err((name, reason)) => plan.left_out.push(LeftOut {
+                name,
+                object: object.name.clone(),
+                reason,
+            }),
+        }
     }
     Ok(())
 }
@@ -177,13 +209,18 @@ fn plan_functions(
         );
         Ok(PlannedFunction {
             stack: returns::call_stack(&object.file, function),
-            ..describe(object, **selected, (*entry)?, returns)
+            ..describe(object, (**selected, how.names), (*entry)?, returns)
         })
     }))
 }
 
-fn leave_out(plan: &mut Plan, object: &MappedObject, function: usize, reason: LeftOutReason) {
-    let name = object.file.display_name(&object.file.functions()[function]);
+fn leave_out(
+    plan: &mut Plan,
+    object: &MappedObject,
+    function: usize,
+    (reason, names): (LeftOutReason, NameStyle),
+) {
+    let name = object.file.shown_name(&object.file.functions()[function], names);
     plan.left_out.push(LeftOut {
         name,
         object: object.name.clone(),
@@ -209,13 +246,18 @@ fn reason_to_leave_out(object: &MappedObject, selected: Selected) -> Option<Left
         .then_some(LeftOutReason::NotCode)
 }
 
-fn describe(object: &MappedObject, selected: Selected, entry: Site, returns: Returns) -> PlannedFunction {
+fn describe(
+    object: &MappedObject,
+    (selected, names): (Selected, NameStyle),
+    entry: Site,
+    returns: Returns,
+) -> PlannedFunction {
     let function = &object.file.functions()[selected.function];
     PlannedFunction {
         id: FunctionId(0),
         object: 0,
-        name: object.file.display_name(function),
-        aliases: object.file.aliases(function),
+        name: object.file.shown_name(function, names),
+        aliases: object.file.shown_aliases(function, names),
         address: function.address,
         entry,
         returns,

@@ -6,13 +6,17 @@ use std::str::FromStr;
 use regex::bytes::Regex;
 
 use super::glob::{glob, needle};
+use super::source::{SourcePattern, is_source};
 use crate::object::names;
 
 /// Why a text is no pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum PatternError {
     /// There is nothing before or behind the colon, or nothing at all.
-    #[error("`{text}` names nothing: write `function`, `object:function` or `/regular expression/`")]
+    #[error(
+        "`{text}` names nothing: write `function`, `object:function`, `file.c:function`, `file.c:120` or \
+         `/regular expression/`"
+    )]
     Empty {
         /// The text.
         text: String,
@@ -42,6 +46,9 @@ pub enum PatternError {
 pub struct Pattern {
     text: String,
     object: Option<ObjectPattern>,
+    source: Option<SourcePattern>,
+    /// The line of a source file, in place of a function's name.
+    line: Option<u32>,
     literal: String,
     /// `None`: only the literal text matches.
     regex: Option<Regex>,
@@ -69,7 +76,11 @@ impl FromStr for Pattern {
         if function.is_empty() || object.is_some_and(str::is_empty) {
             return Err(empty());
         }
+        let source = object.filter(|object| is_source(object));
+        let source = source.map(|file| SourcePattern::new(file, text)).transpose()?;
+        let object = object.filter(|_| source.is_none());
         let object = object.map(str::parse).transpose()?;
+        let line = function.parse().ok().filter(|_| source.is_some());
         let expression = function
             .strip_prefix('/')
             .and_then(|rest| rest.strip_suffix('/'))
@@ -84,6 +95,8 @@ impl FromStr for Pattern {
         Ok(Self {
             text: text.to_owned(),
             object,
+            source,
+            line,
             literal: function.to_owned(),
             all: function == "*",
             needle: if expression.is_some() {
@@ -127,7 +140,7 @@ impl fmt::Display for ObjectPattern {
 impl Pattern {
     /// Whether it can match functions of several names.
     pub fn is_wildcard(&self) -> bool {
-        self.regex.is_some()
+        self.regex.is_some() || self.source.as_ref().is_some_and(SourcePattern::is_wildcard)
     }
 
     /// Whether it names the object, too.
@@ -180,6 +193,26 @@ impl Pattern {
                 .regex
                 .as_ref()
                 .is_some_and(|regex| regex.is_match(name.as_bytes()))
+    }
+
+    /// The source files whose functions it names.
+    pub(super) fn source(&self) -> Option<&SourcePattern> {
+        self.source.as_ref()
+    }
+
+    /// Whether it names functions by their source file.
+    pub fn names_source(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Whether it names functions by a line.
+    pub fn names_line(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// The line of the source file that it names, in place of functions.
+    pub(super) fn line(&self) -> Option<u32> {
+        self.line
     }
 
     /// What follows the object's name.

@@ -105,6 +105,8 @@ pub enum EntryOnlyReason {
     ForeignStack,
     /// A function in OCaml 5, whose frame may move while it runs.
     MovingStack,
+    /// It was inlined, so that it has no return of its own.
+    Inlined,
     /// `--returns none`.
     Forced,
 }
@@ -208,6 +210,8 @@ pub struct Plan {
     pub objects: Vec<PlannedObject>,
     /// What was asked for and left out.
     pub left_out: Vec<LeftOut>,
+    /// What else the user must know.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for Price {

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use profiler_common::cookie::FunctionId;
 
+use super::inlined::{self, InlinedChoice, Place};
 use super::object_plan::{self, How};
 use super::pattern::{ObjectPattern, Pattern};
 use super::plan::{Plan, PlannedFunction};
 use super::returns::ProcessFacts;
 use super::selection::{self, Request, Selected, Selection};
+use crate::object::debug::DebugError;
 use crate::object::{ObjectError, ObjectFile};
 
 /// An object that the target maps.
@@ -37,6 +39,22 @@ pub enum PlanError {
         pattern: String,
         /// The names most like it.
         nearest: Vec<String>,
+    },
+    /// A pattern of source files matches no function.
+    #[error("no function matches `{pattern}`: {why}")]
+    NoSource {
+        /// The pattern.
+        pattern: String,
+        /// What is missing.
+        why: String,
+    },
+    /// What a pattern names has no entry, since it was inlined everywhere.
+    #[error("no function matches `{pattern}`, but {inlined}: `--inlined` probes these places")]
+    OnlyInlined {
+        /// The pattern.
+        pattern: String,
+        /// What was inlined where.
+        inlined: String,
     },
     /// `--object` names nothing that the target maps.
     #[error("no mapped object matches `{pattern}`")]
@@ -93,6 +111,8 @@ pub struct Scope {
     far: HashSet<String>,
     /// Patterns of objects that have matched one.
     objects: HashSet<String>,
+    /// Why source patterns found nothing in some objects.
+    missing: Vec<DebugError>,
 }
 
 impl Scope {
@@ -103,6 +123,7 @@ impl Scope {
             matched: HashSet::new(),
             far: HashSet::new(),
             objects: HashSet::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -127,10 +148,20 @@ impl Scope {
                 self.objects.insert(pattern.to_string());
             }
         }
-        let selected = self.select(&objects);
-        for (object, selected) in objects.iter().zip(selected) {
-            if !selected.is_empty() {
-                object_plan::add(plan, object, &selected, How::new(&self.request, facts))?;
+        let selected = self.select(&objects, &mut plan.notes);
+        let places = inlined_places(&objects, &self.request);
+        for ((object, selected), places) in objects.iter().zip(selected).zip(places) {
+            let probed = match self.request.inlined {
+                InlinedChoice::Probed => places,
+                InlinedChoice::Reported => {
+                    plan.notes.extend(inlined::report(&places, self.request.names));
+                    Vec::new()
+                }
+                InlinedChoice::Ignored => Vec::new(),
+            };
+            if !selected.is_empty() || !probed.is_empty() {
+                let how = How::new(&self.request, facts);
+                object_plan::add(plan, object, (&selected, &probed), how)?;
             }
         }
         Ok(())
@@ -166,23 +197,31 @@ impl Scope {
                 pattern: pattern.to_string(),
             });
         }
-        match self.unmatched().next() {
-            Some(pattern) => Err(self.nothing_matched(pattern, objects)),
-            None => Ok(()),
+        for pattern in self.unmatched() {
+            self.check_unmatched(pattern, objects)?;
         }
+        Ok(())
     }
 
-    /// Says that a pattern matched nothing, and what is most like it.
-    pub fn nothing_matched(&self, pattern: &Pattern, objects: &[MappedObject]) -> PlanError {
-        PlanError::NothingMatched {
-            pattern: pattern.to_string(),
-            nearest: selection::nearest(pattern, &distinct(objects)),
-        }
+    /// An error that says what is wrong with a pattern that matched nothing, unless it names what was inlined, and that is
+    /// probed.
+    pub fn check_unmatched(&self, pattern: &Pattern, objects: &[MappedObject]) -> Result<(), PlanError> {
+        let is_focus = !self
+            .request
+            .functions
+            .iter()
+            .any(|other| std::ptr::eq(other, pattern));
+        unmatched_pattern(
+            &distinct(objects),
+            &self.request,
+            (pattern, is_focus),
+            &self.missing,
+        )
     }
 
     /// The selected functions of each object. Wildcards that name no object are tried on the main executables, then,
     /// those that matched nothing there, everywhere.
-    fn select(&mut self, objects: &[&MappedObject]) -> Vec<Vec<Selected>> {
+    fn select(&mut self, objects: &[&MappedObject], notes: &mut Vec<String>) -> Vec<Vec<Selected>> {
         let mut selection = Selection::new(&self.request);
         let mut selected: Vec<Vec<Selected>> = objects
             .iter()
@@ -202,10 +241,12 @@ impl Scope {
             focus: self.request.focus.iter().filter(far).cloned().collect(),
             ..self.request.clone()
         };
+        notes.append(&mut selection.notes);
         if wider.functions.is_empty() && wider.focus.is_empty() {
+            self.missing.append(&mut selection.missing);
             return selected;
         }
-        let mut selection = Selection::new(&wider);
+        let mut selection = selection.wider(&wider);
         for (object, selected) in objects.iter().zip(&mut selected) {
             merge(
                 selected,
@@ -223,6 +264,8 @@ impl Scope {
             self.far.insert(name.clone());
             self.matched.insert(name);
         }
+        notes.append(&mut selection.notes);
+        self.missing.append(&mut selection.missing);
         selected
     }
 }
@@ -236,6 +279,75 @@ fn distinct(objects: &[MappedObject]) -> Vec<&MappedObject> {
         Err(_) => true,
     };
     objects.iter().filter(is_new).collect()
+}
+
+/// What to say of a pattern that names no function with an entry.
+fn unmatched_pattern(
+    objects: &[&MappedObject],
+    request: &Request,
+    (pattern, is_focus): (&Pattern, bool),
+    missing: &[DebugError],
+) -> Result<(), PlanError> {
+    let places: Vec<Place> = objects
+        .iter()
+        .filter(|object| pattern.matches_object(&object.name, &object.path))
+        .flat_map(|object| inlined::places(object.file.debug(), &[pattern]).unwrap_or_default())
+        .collect();
+    if !places.is_empty() {
+        if request.inlined == InlinedChoice::Probed && !is_focus {
+            return Ok(());
+        }
+        return Err(PlanError::OnlyInlined {
+            pattern: pattern.to_string(),
+            inlined: inlined::report(&places, request.names).join("; "),
+        });
+    }
+    if pattern.names_source() {
+        return Err(PlanError::NoSource {
+            pattern: pattern.to_string(),
+            why: why_no_source(objects, missing),
+        });
+    }
+    Err(PlanError::NothingMatched {
+        pattern: pattern.to_string(),
+        nearest: selection::nearest(pattern, objects),
+    })
+}
+
+/// What debug information is missing: that of the program itself is told in full, that of others is counted.
+fn why_no_source(objects: &[&MappedObject], missing: &[DebugError]) -> String {
+    let main = objects.iter().find(|object| object.is_main);
+    let main = main.and_then(|object| object.file.debug().load().err());
+    let others = missing.len().saturating_sub(usize::from(main.is_some()));
+    let mut parts: Vec<String> = main.iter().map(ToString::to_string).collect();
+    if parts.is_empty() {
+        parts.push(
+            "no source file of that name has such a function, or such a line, with code of its own"
+                .to_owned(),
+        );
+    }
+    match (others, missing.iter().find(|error| Some(*error) != main.as_ref())) {
+        (1, Some(other)) => parts.push(other.to_string()),
+        (2.., _) => parts.push(format!("{others} other files have no debug information")),
+        _ => {}
+    }
+    parts.join("; ")
+}
+
+/// By object: where functions that are asked for were inlined. What cannot be read has none, as the search said.
+fn inlined_places(objects: &[&MappedObject], request: &Request) -> Vec<Vec<Place>> {
+    let of_object = |object: &&MappedObject| {
+        if request.inlined == InlinedChoice::Ignored || !request.admits(object) {
+            return Vec::new();
+        }
+        let asked: Vec<&Pattern> = request
+            .functions
+            .iter()
+            .filter(|pattern| request.is_near(object, pattern))
+            .collect();
+        inlined::places(object.file.debug(), &asked).unwrap_or_default()
+    };
+    objects.iter().map(of_object).collect()
 }
 
 /// Adds what a second look found. `only_focus`: it had no `--function`, so that all else are repetitions.

@@ -1,7 +1,11 @@
 //! What the user asked for, and which functions that is.
+use super::inlined::InlinedChoice;
 use super::pattern::{ObjectPattern, Pattern};
 use super::plan::{ReturnsChoice, SiteChoice};
 use super::planner::MappedObject;
+use super::source::SourceSets;
+use crate::object::debug::DebugError;
+use crate::object::names::NameStyle;
 use crate::object::{Function, ObjectFile};
 
 /// What is to be probed.
@@ -19,6 +23,29 @@ pub struct Request {
     pub returns: ReturnsChoice,
     /// `--site`.
     pub site: SiteChoice,
+    /// How names are shown.
+    pub names: NameStyle,
+    /// `--inlined`.
+    pub inlined: InlinedChoice,
+}
+
+impl Request {
+    /// Whether `--object` lets functions of this object in.
+    pub(super) fn admits(&self, object: &MappedObject) -> bool {
+        self.objects.is_empty()
+            || self
+                .objects
+                .iter()
+                .any(|pattern| pattern.matches(&object.name, &object.path))
+    }
+
+    /// Whether functions of this object are looked for at once, and not only where nothing else matches. Wildcards
+    /// would match too much, and to read the debug information of everything that is mapped takes its time.
+    pub(super) fn is_near(&self, object: &MappedObject, pattern: &Pattern) -> bool {
+        let wide = pattern.is_wildcard() || pattern.names_source();
+        pattern.matches_object(&object.name, &object.path)
+            && (object.is_main || !wide || !self.objects.is_empty() || pattern.names_object())
+    }
 }
 
 /// Why a function was selected.
@@ -38,6 +65,10 @@ pub(super) struct Selection<'a> {
     request: &'a Request,
     functions: Vec<(&'a Pattern, bool)>,
     focus: Vec<(&'a Pattern, bool)>,
+    /// Why source patterns found nothing in some objects.
+    pub(super) missing: Vec<DebugError>,
+    /// What must be said.
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a> Selection<'a> {
@@ -47,6 +78,16 @@ impl<'a> Selection<'a> {
             request,
             functions: unmatched(&request.functions),
             focus: unmatched(&request.focus),
+            missing: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The same with other patterns; what was missing stays known.
+    pub(super) fn wider<'b>(&mut self, request: &'b Request) -> Selection<'b> {
+        Selection {
+            missing: std::mem::take(&mut self.missing),
+            ..Selection::new(request)
         }
     }
 
@@ -59,25 +100,15 @@ impl<'a> Selection<'a> {
             .map(|(pattern, _)| *pattern)
     }
 
-    /// Whether `--object` lets functions of this object in.
-    pub(super) fn admits(&self, object: &MappedObject) -> bool {
-        let objects = &self.request.objects;
-        objects.is_empty()
-            || objects
-                .iter()
-                .any(|pattern| pattern.matches(&object.name, &object.path))
-    }
-
     /// The object's functions that are asked for. `everywhere` = patterns with wildcards that name no object
     /// match outside the main executable, too.
     pub(super) fn select(&mut self, object: &MappedObject, everywhere: bool) -> Vec<Selected> {
-        let admitted = self.admits(object);
+        let admitted = self.request.admits(object);
         let by_default =
             self.functions.is_empty() && admitted && (object.is_main || !self.request.objects.is_empty());
         let asked = |pattern: &Pattern, admitted: bool| {
-            let near =
-                object.is_main || everywhere || !pattern.is_wildcard() || !self.request.objects.is_empty();
-            admitted && pattern.matches_object(&object.name, &object.path) && (near || pattern.names_object())
+            let far = everywhere && pattern.matches_object(&object.name, &object.path);
+            admitted && (far || self.request.is_near(object, pattern))
         };
         let of_object = |patterns: &[(&Pattern, bool)], admitted| -> Vec<usize> {
             (0..patterns.len())
@@ -95,9 +126,18 @@ impl<'a> Selection<'a> {
             .into_iter()
             .filter(|pattern| pattern.matches_object(&object.name, &object.path))
             .collect();
+        let asked = functions.iter().map(|index| self.functions[*index].0);
+        let asked = asked.chain(focus.iter().map(|index| self.focus[*index].0));
+        let sources = SourceSets::of(object, asked.chain(exclude.iter().copied()));
         let mut found = Vec::new();
         for (index, function) in object.file.functions().iter().enumerate() {
-            let matching = |pattern: &Pattern| matches(&object.file, function, pattern);
+            let matching = |pattern: &Pattern| {
+                if pattern.names_source() {
+                    sources.has(pattern, index)
+                } else {
+                    matches(&object.file, function, pattern)
+                }
+            };
             let by_function = mark(&mut self.functions, &functions, &matching);
             let by_focus = mark(&mut self.focus, &focus, &matching);
             if !by_default && by_function.is_none() && by_focus.is_none() {
@@ -109,6 +149,17 @@ impl<'a> Selection<'a> {
                 named: by_function == Some(true) || by_focus == Some(true),
                 excluded: by_focus.is_none() && exclude.iter().any(|pattern| matching(pattern)),
             });
+        }
+        if let Some(error) = sources.missing {
+            let blind = exclude.iter().filter(|pattern| pattern.names_source());
+            if !found.is_empty() {
+                self.notes.extend(
+                    blind.map(|pattern| format!("`--exclude {pattern}` leaves out nothing there: {error}")),
+                );
+            }
+            if !self.missing.contains(&error) {
+                self.missing.push(error);
+            }
         }
         found
     }

@@ -1,5 +1,5 @@
 //! What the kernel does with a breakpoint on an x86-64 instruction (`arch/x86/kernel/uprobes.c`).
-use iced_x86::{EncodingKind, Instruction};
+use iced_x86::{Decoder, DecoderOptions, EncodingKind, Instruction};
 
 use super::plan::Price;
 
@@ -40,6 +40,13 @@ fn split(bytes: &[u8]) -> Encoding<'_> {
             opcode: rest,
         },
     }
+}
+
+/// The first instruction of some code, and its bytes.
+pub(super) fn decode(code: &[u8]) -> Option<(Instruction, &[u8])> {
+    let instruction = Decoder::new(64, code, DecoderOptions::NONE).decode();
+    let encoded = code.get(..instruction.len())?;
+    (!instruction.is_invalid()).then_some((instruction, encoded))
 }
 
 /// What a breakpoint on this instruction costs per hit.

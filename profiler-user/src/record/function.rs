@@ -31,9 +31,9 @@ record! {
         kind: CallKind = "type", None, 11;
         /// The function's demangled name. Lost: `reason=count`.
         function: &'a str = "function", None, 30;
-        /// The line executing at the event; empty without debug information.
+        /// The line of the function's declaration; empty without debug information.
         line: Option<u32> = "lineNo", Line, 5;
-        /// The source file of that line; empty without debug information.
+        /// The source file of its declaration; empty without debug information.
         filename: Option<&'a str> = "filename", None, 8;
         /// When, on the clock `CLOCK_MONOTONIC`.
         time_ns: Option<u64> = "time_ns", Nanoseconds, 15;

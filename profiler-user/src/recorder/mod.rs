@@ -13,7 +13,7 @@ mod text;
 use std::io;
 
 pub use output::{Output, Sink};
-pub use pipeline::{EventPipeline, PipelineCounts, ReplayError, replay};
+pub use pipeline::{EventPipeline, NewNames, PipelineCounts, ReplayError, replay};
 
 use crate::record::{Record, Schema};
 

@@ -9,7 +9,7 @@ use zerocopy::FromBytes as _;
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
 use crate::record::{CallKind, FunctionRecord, Record, Value};
-use crate::resolve::{Processes, Threads};
+use crate::resolve::{LinesAhead, Processes, Threads};
 
 /// What passed through a pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,11 +33,24 @@ impl PipelineCounts {
     }
 }
 
+/// The names of functions that join while events come.
+#[derive(Debug)]
+pub struct NewNames {
+    /// The number of the first.
+    pub first: usize,
+    /// Their names.
+    pub names: FunctionNames,
+    /// Their source lines, now or later.
+    pub lines: LinesAhead,
+}
+
 /// Turns messages into records.
 pub struct EventPipeline {
     names: FunctionNames,
     /// The names of functions that join while events come.
-    more_names: Option<Receiver<FunctionNames>>,
+    more_names: Option<Receiver<NewNames>>,
+    /// Lines of such functions that are being read, and the number of the first.
+    more_lines: Vec<(usize, LinesAhead)>,
     threads: Threads,
     processes: Processes,
     recorder: Box<dyn Recorder>,
@@ -67,6 +80,7 @@ impl EventPipeline {
         Ok(Self {
             names,
             more_names: None,
+            more_lines: Vec::new(),
             threads,
             processes,
             recorder,
@@ -75,15 +89,32 @@ impl EventPipeline {
     }
 
     /// Functions may join: their names come this way before their first event does.
-    pub fn expect_names(&mut self, more: Receiver<FunctionNames>) {
+    pub fn expect_names(&mut self, more: Receiver<NewNames>) {
         self.more_names = Some(more);
     }
 
     #[cold]
     fn take_names(&mut self) {
         while let Some(Ok(more)) = self.more_names.as_ref().map(Receiver::try_recv) {
-            self.names.append(more);
+            let NewNames { first, names, lines } = more;
+            // What is known already was there from the beginning.
+            if first >= self.names.len() {
+                self.names.append(names);
+            }
+            self.more_lines.push((first, lines));
         }
+        let names = &mut self.names;
+        self.more_lines.retain(|(first, lines)| {
+            if let Some(lines) = lines.get() {
+                lines.complete(names, *first);
+            }
+            lines.is_pending()
+        });
+    }
+
+    /// Completes the names of functions, for the records to come.
+    pub fn names_mut(&mut self) -> &mut FunctionNames {
+        &mut self.names
     }
 
     /// Takes one message as it came. Process messages are best given before the function messages of the same moment.
@@ -148,6 +179,7 @@ impl EventPipeline {
 
     /// Hands everything recorded so far to the operating system.
     pub fn flush(&mut self) -> Result<(), RecorderError> {
+        self.take_names();
         self.recorder.flush()
     }
 
@@ -199,23 +231,24 @@ impl EventPipeline {
         let Self {
             names,
             more_names: _,
+            more_lines: _,
             threads,
             processes,
             recorder,
             counts,
         } = self;
-        let (function, object) = if let Some(name) = names.get(event.function) {
-            (&*name.function, &*name.object)
+        let (function, object, source) = if let Some(name) = names.get(event.function) {
+            (&*name.function, &*name.object, name.source.as_ref())
         } else {
             counts.unnamed += 1;
-            ("", "")
+            ("", "", None)
         };
         let record = FunctionRecord {
             index: counts.records,
             kind,
             function,
-            line: None,
-            filename: None,
+            line: source.map(|(_, line)| *line),
+            filename: source.map(|(file, _)| &**file),
             time_ns: Some(event.time_ns),
             pid: Some(event.pid),
             tid: Some(event.tid),

@@ -2,10 +2,14 @@
 pub mod address;
 pub mod jit;
 pub mod kernel_symbols;
+mod lines;
+mod paths;
 mod process;
 mod thread;
 
 pub use address::{AddressResolver, Kind, Place};
+pub use lines::{FunctionLines, Lines, LinesAhead, LinesWanted};
+pub use paths::PathStyle;
 pub use process::Processes;
 pub use thread::{CommReader, Threads};
 

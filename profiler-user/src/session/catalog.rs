@@ -7,10 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use profiler_common::cookie::FunctionId;
 
 use super::SessionError;
+use crate::object::debug::{DebugSource, Finder, Search};
 use crate::object::{Evidence, ObjectFile};
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Returns};
@@ -27,6 +29,16 @@ struct Known {
     planned: Option<usize>,
     /// It was looked at as the program of a process.
     as_main: bool,
+}
+
+/// An ELF file that was seen.
+struct Seen {
+    /// As its process knows it.
+    path: PathBuf,
+    attach_path: PathBuf,
+    /// The root of its process's file system.
+    root: Option<PathBuf>,
+    is_main: bool,
 }
 
 /// What an addition changed.
@@ -46,24 +58,28 @@ pub struct Catalog {
     known: HashMap<FileId, Known>,
     /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
     held: Vec<File>,
-    /// The ELF files seen: paths as targets know them, and as they were opened.
-    seen: Vec<PathBuf>,
-    attach_paths: Vec<PathBuf>,
+    /// By object of the plan: where its debug information is.
+    debug: Vec<Arc<DebugSource>>,
+    /// Where separate debug files are looked for.
+    finder: Arc<Finder>,
+    /// The ELF files seen.
+    seen: Vec<Seen>,
     /// Functions that the counters have room for; none = any number, as nothing is loaded yet.
     room: Option<usize>,
 }
 
 impl Catalog {
     /// No file is known. `facts`: what is known of the targets already.
-    pub fn new(request: Request, facts: ProcessFacts, is_wary: bool) -> Self {
+    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, is_wary: bool) -> Self {
         Self {
             scope: Scope::new(request),
             facts,
             is_wary,
             known: HashMap::new(),
             held: Vec::new(),
+            debug: Vec::new(),
+            finder,
             seen: Vec::new(),
-            attach_paths: Vec::new(),
             room: None,
         }
     }
@@ -78,34 +94,58 @@ impl Catalog {
         self.held.len()
     }
 
+    /// By object of the plan: where its debug information is.
+    pub fn debug(&self) -> &[Arc<DebugSource>] {
+        &self.debug
+    }
+
     /// Whether no file was seen in which the pattern's functions could be.
     pub fn lacks_object_of(&self, pattern: &Pattern) -> bool {
         !self
             .seen
             .iter()
-            .any(|path| pattern.matches_object(&file_name(path), path))
+            .any(|seen| pattern.matches_object(&file_name(&seen.path), &seen.path))
     }
 
     /// The name of the first file seen: a program's, if there was one.
     pub fn first_name(&self) -> String {
-        self.seen.first().map(|path| file_name(path)).unwrap_or_default()
+        self.seen
+            .first()
+            .map(|seen| file_name(&seen.path))
+            .unwrap_or_default()
     }
 
-    /// Says that a pattern matches nothing, and what is most like it in the files seen.
-    pub fn nothing_matched(&self, pattern: &Pattern) -> PlanError {
-        let paths = self.attach_paths.iter().zip(&self.seen);
-        let open = |(attach_path, path): (&PathBuf, &PathBuf)| {
-            let name = file_name(path);
+    /// An error that says what is wrong with a pattern that matched nothing, and what is most like it in the files seen;
+    /// none if it names what was inlined, and that is probed.
+    pub fn check_unmatched(&self, pattern: &Pattern) -> Result<(), PlanError> {
+        let open = |seen: &Seen| {
+            let name = file_name(&seen.path);
+            let search = self.search(&name, &seen.path, (seen.root.clone(), seen.is_main));
             Some(MappedObject {
-                attach_path: attach_path.clone(),
-                path: path.clone(),
+                attach_path: seen.attach_path.clone(),
+                path: seen.path.clone(),
                 name: name.clone(),
-                is_main: false,
-                file: ObjectFile::open(attach_path, name).ok()?,
+                is_main: seen.is_main,
+                file: ObjectFile::open_with(&seen.attach_path, name, search).ok()?,
             })
         };
-        let objects: Vec<MappedObject> = paths.filter_map(open).collect();
-        self.scope.nothing_matched(pattern, &objects)
+        let objects: Vec<MappedObject> = self.seen.iter().filter_map(open).collect();
+        self.scope.check_unmatched(pattern, &objects)
+    }
+
+    /// Where the debug information of a file is looked for.
+    fn search(&self, name: &str, path: &Path, (root, is_main): (Option<PathBuf>, bool)) -> Search {
+        let request = self.scope.request();
+        let is_named = |pattern: &Pattern| pattern.names_object() && pattern.matches_object(name, path);
+        Search {
+            finder: Arc::clone(&self.finder),
+            root,
+            path: path.to_owned(),
+            // Only files that functions are looked for in are worth a download.
+            download: is_main
+                || request.objects.iter().any(|pattern| pattern.matches(name, path))
+                || request.functions.iter().chain(&request.focus).any(is_named),
+        }
     }
 
     /// From now on the plan may have so many functions.
@@ -158,10 +198,6 @@ impl Catalog {
         let objects = self.open(new, plan)?;
         let evidence = ProcessFacts::of_objects(objects.iter().map(|(_, object)| &object.file));
         let added = self.learn(plan, evidence)?;
-        for (_, object) in &objects {
-            self.seen.push(object.path.clone());
-            self.attach_paths.push(object.attach_path.clone());
-        }
         let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;
@@ -173,6 +209,9 @@ impl Catalog {
             let file = position.and_then(|position| self.known.get_mut(&ids[position]));
             if let Some(known) = file {
                 known.planned = Some(index);
+            }
+            if let Some(position) = position {
+                self.debug.push(Arc::clone(objects[position].file.debug()));
             }
         }
         self.hold(plan, first)?;
@@ -190,6 +229,7 @@ impl Catalog {
     ) -> Result<Vec<(FileId, MappedObject)>, SessionError> {
         let mut objects = Vec::new();
         for file in files {
+            let root = file.root();
             let MappedFile {
                 id,
                 attach_path,
@@ -202,17 +242,24 @@ impl Catalog {
                 .planned
                 .map_or(attach_path, |object| plan.objects[object].attach_path.clone());
             let name = file_name(&path);
-            match ObjectFile::open(&attach_path, name.clone()) {
-                Ok(file) => objects.push((
-                    id,
-                    MappedObject {
+            let search = self.search(&name, &path, (root.clone(), is_main));
+            match ObjectFile::open_with(&attach_path, name.clone(), search) {
+                Ok(file) => {
+                    self.seen.push(Seen {
+                        path: path.clone(),
+                        attach_path: attach_path.clone(),
+                        root,
+                        is_main,
+                    });
+                    let object = MappedObject {
                         attach_path,
                         path,
                         name,
                         is_main,
                         file,
-                    },
-                )),
+                    };
+                    objects.push((id, object));
+                }
                 Err(error) if is_main => return Err(error.into()),
                 Err(error) => log::debug!("left out `{}`: {error}", path.display()),
             }

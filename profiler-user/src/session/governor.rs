@@ -222,6 +222,7 @@ mod tests {
             named: *named,
         };
         Plan {
+            notes: Vec::new(),
             functions: named.iter().enumerate().map(function).collect(),
             ..Plan::default()
         }

@@ -25,6 +25,7 @@ mod start;
 mod state;
 mod summary;
 mod targets;
+mod twins;
 mod watch;
 
 use std::process::ExitStatus;
@@ -94,7 +95,8 @@ fn dry_run(targets: &Targets, config: &SessionConfig) -> Result<Outcome, Session
         style: display::stdout_style(config),
         ..View::default()
     };
-    display::print(&plan_table::render(&setup.plan, &view))?;
+    let lines = setup.lines_wanted(&config.symbols).read();
+    display::print(&plan_table::render(&setup.plan, &lines, &view))?;
     setup.warn();
     Ok(Outcome {
         command: None::<ExitStatus>,

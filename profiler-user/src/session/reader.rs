@@ -12,6 +12,7 @@ use crate::event::{Event, Stream};
 use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::ring::{self, Ring, Waker};
 use crate::recorder::{EventPipeline, PipelineCounts, RecorderError};
+use crate::resolve::LinesAhead;
 
 /// Waits while events flow, and while nothing happens. Nobody wakes the reader for a single event.
 const BUSY_WAIT: Duration = Duration::from_millis(4);
@@ -53,6 +54,27 @@ pub struct ReaderResult {
     pub cpu: Duration,
 }
 
+/// What becomes of events.
+pub struct Reading {
+    pipeline: Option<EventPipeline>,
+    lines: LinesAhead,
+    patience: Duration,
+}
+
+impl Reading {
+    /// `pipeline` makes records of them; none = only word of processes is wanted. They wait for the `lines` of their
+    /// functions, but not so long that the busiest target fills the ring.
+    pub fn new(pipeline: Option<EventPipeline>, lines: LinesAhead, ring_bytes: u32) -> Self {
+        const BYTES_PER_SECOND: f64 = (64 << 20) as f64;
+        let patience = (f64::from(ring_bytes) / BYTES_PER_SECOND).min(2.0);
+        Self {
+            pipeline,
+            lines,
+            patience: Duration::from_secs_f64(patience),
+        }
+    }
+}
+
 /// How the reader is told to end.
 struct Stop {
     asked: AtomicBool,
@@ -66,10 +88,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Starts reading the rings of events and of processes. `pipeline`: what becomes of events; none = only word of processes is wanted.
+    /// Starts reading the rings of events and of processes.
     pub fn start(
         (events, processes): (Ring, Ring),
-        pipeline: Option<EventPipeline>,
+        Reading {
+            pipeline,
+            lines,
+            patience,
+        }: Reading,
         notices: UnboundedSender<Notice>,
     ) -> Result<Self, SessionError> {
         let waker = Waker::new().map_err(|source| SessionError::System {
@@ -84,6 +110,8 @@ impl Reader {
             events,
             processes,
             pipeline,
+            lines: Some(lines),
+            waits_until: Instant::now() + patience,
             notices,
             failure: None,
             ended: PipelineCounts::default(),
@@ -119,6 +147,9 @@ struct Loop {
     events: Ring,
     processes: Ring,
     pipeline: Option<EventPipeline>,
+    /// Lines that the pipeline does not have yet.
+    lines: Option<LinesAhead>,
+    waits_until: Instant,
     notices: UnboundedSender<Notice>,
     failure: Option<RecorderError>,
     ended: PipelineCounts,
@@ -131,7 +162,8 @@ impl Loop {
         loop {
             // Read before draining: what was sent before the stop is drained after it was seen.
             let last = stop.asked.load(Ordering::Acquire);
-            let read = self.turn();
+            let awaited = self.awaits_lines() && !last;
+            let read = self.turn(awaited);
             if last && read == 0 {
                 break;
             }
@@ -151,12 +183,34 @@ impl Loop {
         self.cpu = ring::thread_cpu_time();
     }
 
+    /// Whether events wait for the lines of their functions. Gives the pipeline those lines, once they are there.
+    fn awaits_lines(&mut self) -> bool {
+        let Some(pipeline) = &mut self.pipeline else {
+            return false;
+        };
+        match self.lines.take() {
+            Some(lines) if lines.is_pending() => {
+                self.lines = Some(lines);
+                Instant::now() < self.waits_until
+            }
+            Some(lines) => {
+                if let Some(lines) = lines.get() {
+                    lines.complete(pipeline.names_mut(), 0);
+                }
+                false
+            }
+            None => false,
+        }
+    }
+
     /// Drains the ring of processes, then at most a turn's events.
-    fn turn(&mut self) -> usize {
+    fn turn(&mut self, only_processes: bool) -> usize {
         let Self {
             events,
             processes,
             pipeline,
+            lines: _,
+            waits_until: _,
             notices,
             failure,
             ended,
@@ -169,7 +223,7 @@ impl Loop {
             ended,
         };
         let mut read = outlet.take_processes(processes);
-        while read < TURN {
+        while !only_processes && read < TURN {
             let taken = events.next(|message| {
                 // Word of a thread is sent before its first event, and may have come since it was looked for.
                 if outlet.is_news(message) {
@@ -190,6 +244,8 @@ impl Loop {
             events: _,
             processes: _,
             pipeline,
+            lines: _,
+            waits_until: _,
             notices,
             failure,
             ended,
@@ -206,6 +262,8 @@ impl Loop {
             events: _,
             processes: _,
             pipeline,
+            lines: _,
+            waits_until: _,
             notices: _,
             mut failure,
             ended,

@@ -1,13 +1,20 @@
 //! From what the user named to a plan, and what must be said about it before anything is attached.
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::cli::config::{ProbingConfig, SelectionConfig, SessionConfig};
+use crate::cli::config::{
+    Action, Download, Inlined, ProbingConfig, SelectionConfig, SessionConfig, SymbolConfig,
+};
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::{AttachMode, Reach};
+use crate::object::debug::{Debuginfod, Finder};
+use crate::probe::inlined::InlinedChoice;
+use crate::probe::pattern::Pattern;
 use crate::probe::plan::{Plan, Returns, ReturnsChoice};
 use crate::probe::planner::PlanError;
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
+use crate::resolve::LinesWanted;
 use crate::target::process::{FileId, MappedFile, Process};
 use crate::ui::plan_text;
 
@@ -40,6 +47,23 @@ impl Setup {
                 })
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What is needed to read the lines of the plan's functions.
+    pub fn lines_wanted(&self, symbols: &SymbolConfig) -> LinesWanted {
+        LinesWanted::new(&self.plan, self.catalog.debug(), &symbols.paths)
+    }
+
+    /// The patterns that name single functions, if places where these were inlined have no probes.
+    pub fn not_seen_where_inlined(&self, config: &SessionConfig) -> Vec<Pattern> {
+        let patterns = config.selection.functions.iter();
+        match config.symbols.inlined {
+            Inlined::Probed => Vec::new(),
+            Inlined::Told => patterns
+                .filter_map(|text| text.parse().ok())
+                .filter(|pattern: &Pattern| !pattern.is_wildcard() && !pattern.names_line())
+                .collect(),
         }
     }
 
@@ -83,7 +107,8 @@ pub fn plan(
     reach: Reach,
 ) -> Result<Setup, SessionError> {
     check_permissions()?;
-    let request = request(&config.selection, config.probing)?;
+    let request = request(config)?;
+    let finder = finder(&config.symbols);
     let mut warnings = Vec::new();
     let mut facts = first_facts(reach);
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
@@ -99,7 +124,7 @@ pub fn plan(
             pids.push(process.pid);
         }
     }
-    let mut catalog = Catalog::new(request, facts, mode != AttachMode::Session);
+    let mut catalog = Catalog::new(request, finder, facts, mode != AttachMode::Session);
     let mut plan = Plan::default();
     let by_file: Vec<(FileId, Vec<u32>)> = files
         .values()
@@ -116,6 +141,7 @@ pub fn plan(
     let follows_programs = matches!(reach, Reach::Targets { keep_on_exec: true });
     let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
     check_focus(&plan)?;
+    warnings.append(&mut plan.notes);
     let mut mapped_by: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
     for (file, pids) in by_file {
         for (object, pid) in catalog
@@ -145,10 +171,11 @@ fn awaited(catalog: &Catalog, plan: &Plan, later: bool) -> Result<Vec<String>, S
     let objects_wait = !awaited.is_empty();
     for pattern in scope.unmatched() {
         let may_come = later || objects_wait || (pattern.names_object() && catalog.lacks_object_of(pattern));
-        if !may_come {
-            return Err(catalog.nothing_matched(pattern).into());
+        if may_come {
+            awaited.push(pattern.to_string());
+        } else {
+            catalog.check_unmatched(pattern)?;
         }
-        awaited.push(pattern.to_string());
     }
     if awaited.is_empty() && !later && plan.functions.is_empty() && plan.left_out.is_empty() {
         let object = catalog.first_name();
@@ -157,7 +184,22 @@ fn awaited(catalog: &Catalog, plan: &Plan, later: bool) -> Result<Vec<String>, S
     Ok(awaited)
 }
 
-fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Request, SessionError> {
+/// Where debug files are looked for. Servers that cannot be asked are no reason to give up.
+fn finder(symbols: &SymbolConfig) -> Arc<Finder> {
+    let debuginfod = match symbols.download {
+        Download::Never => None,
+        Download::WhenMissing => Debuginfod::from_environment()
+            .inspect_err(|error| log::warn!("{error}"))
+            .ok(),
+    };
+    Arc::new(Finder {
+        debug_dirs: symbols.debug_dirs.clone(),
+        debuginfod,
+    })
+}
+
+fn request(config: &SessionConfig) -> Result<Request, SessionError> {
+    let (selection, probing): (&SelectionConfig, ProbingConfig) = (&config.selection, config.probing);
     let SelectionConfig {
         functions,
         exclude,
@@ -180,6 +222,13 @@ fn request(selection: &SelectionConfig, probing: ProbingConfig) -> Result<Reques
         focus: parsed(focus)?,
         returns: probing.returns,
         site: probing.site,
+        names: config.symbols.names,
+        inlined: match (config.symbols.inlined, config.action) {
+            (Inlined::Probed, _) => InlinedChoice::Probed,
+            (Inlined::Told, Action::DryRun) => InlinedChoice::Reported,
+            // Told later, when everything is attached.
+            (Inlined::Told, Action::Profile) => InlinedChoice::Ignored,
+        },
     })
 }
 

@@ -13,7 +13,7 @@ use super::governor::CostModel;
 use super::groups::Groups;
 use super::live::{Session, Settings};
 use super::names::names_channel;
-use super::reader::Reader;
+use super::reader::{Reader, Reading};
 use super::roster::Origin;
 use super::setup::{self, Setup};
 use super::state::State;
@@ -21,13 +21,12 @@ use super::summary_json::SummaryFile;
 use super::targets::Targets;
 use super::watch::Watch;
 use crate::cli::config::SessionConfig;
-use crate::event::FunctionNames;
 use crate::kernel::calibrate::{self, ProbeCost};
 use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
-use crate::recorder::{EventPipeline, Recorder};
-use crate::resolve::{self, Processes, Threads};
+use crate::recorder::{EventPipeline, NewNames, Recorder};
+use crate::resolve::{self, Lines, LinesAhead, Processes, Threads};
 use crate::target::process::Process;
 
 /// Perf-event probes from which on their detaching takes seconds.
@@ -54,6 +53,7 @@ pub(super) fn start(
     let watch = Watch::start(sender.clone())?;
     let (mode, mut setup, cost) = plan(&targets, config)?;
     setup.check()?;
+    let lines = read_lines(&setup, config)?;
     let reach = targets.reach(mode, config.probing.isolate);
     let mut kernel = load(&setup, config, mode, reach)?;
     setup.catalog.limit(kernel.layout.functions as usize);
@@ -66,11 +66,13 @@ pub(super) fn start(
         .map(|recorder| pipeline(&setup, config, recorder, more_names))
         .transpose()?;
     let recorded_names = pipeline.is_some().then_some(recorded_names);
-    let reader = Reader::start(rings, pipeline, sender)?;
+    let reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
+    let reader = Reader::start(rings, reading, sender)?;
     let patient = !targets.selector.is_closed();
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
+    state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
     state.startup = started.elapsed();
     let announcement = announcement(&state, mode);
@@ -90,7 +92,7 @@ fn pipeline(
     setup: &Setup,
     config: &SessionConfig,
     recorder: Box<dyn Recorder>,
-    more_names: Receiver<FunctionNames>,
+    more_names: Receiver<NewNames>,
 ) -> Result<EventPipeline, SessionError> {
     let names = resolve::function_names(&setup.plan, 0);
     let mut pipeline = EventPipeline::with_processes(
@@ -101,6 +103,25 @@ fn pipeline(
     )?;
     pipeline.expect_names(more_names);
     Ok(pipeline)
+}
+
+/// Begins to read what debug information has to say: the lines of the plan's functions, if anything shows them, and
+/// where functions that were named were inlined. The probes are attached meanwhile.
+fn read_lines(setup: &Setup, config: &SessionConfig) -> Result<LinesAhead, SessionError> {
+    let inlined = setup.not_seen_where_inlined(config);
+    LinesAhead::start(
+        setup.lines_wanted(&config.symbols),
+        shows_lines(config),
+        (inlined, config.symbols.names),
+    )
+    .map_err(|source| SessionError::System {
+        what: "start the thread that reads lines",
+        source,
+    })
+}
+
+fn shows_lines(config: &SessionConfig) -> bool {
+    config.recording.is_some() || config.summary_json.is_some()
 }
 
 /// Chooses the mode and measures the machine while the targets' files are read.

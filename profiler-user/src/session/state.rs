@@ -15,8 +15,10 @@ use super::names::NamesSender;
 use super::roster::Roster;
 use super::setup::Setup;
 use super::targets::Targets;
+use super::twins::Twins;
 use crate::cli::config::SessionConfig;
 use crate::kernel::load::Kernel;
+use crate::resolve::Lines;
 
 /// How often the governor looks at the cost.
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
@@ -28,6 +30,7 @@ pub(super) struct State {
     pub(super) kernel: Kernel,
     pub(super) attachments: Attachments,
     pub(super) setup: Setup,
+    pub(super) lines: Lines,
     pub(super) counters: Counters,
     pub(super) governor: Governor,
     pub(super) model: CostModel,
@@ -46,6 +49,7 @@ pub(super) struct State {
     pub(super) roster: Roster,
     pub(super) roster_notes: RosterNotes,
     pub(super) groups: Groups,
+    pub(super) twins: Twins,
     pub(super) census: Option<Census>,
     /// Flags of functions when they begin: whether calls are recorded.
     pub(super) first_flags: u32,
@@ -77,6 +81,7 @@ impl State {
             kernel,
             attachments: Attachments::default(),
             setup,
+            lines: Lines::default(),
             counters: Counters::default(),
             governor: Governor::new(config.limits.max_overhead, functions, records),
             model,
@@ -92,6 +97,7 @@ impl State {
             roster: Roster::default(),
             roster_notes: RosterNotes::default(),
             groups: Groups::new(&config.group_by),
+            twins: Twins::default(),
             census: None,
             first_flags: if records { function_flags::EVENTS } else { 0 },
             recorded_names: None,
@@ -101,10 +107,6 @@ impl State {
     /// How long it has been attached, or was.
     pub(super) fn elapsed(&self) -> Duration {
         self.ended_after.unwrap_or_else(|| self.attached.elapsed())
-    }
-
-    pub(super) fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
-        (0..self.setup.plan.functions.len() as u32).map(FunctionId)
     }
 
     /// Looks at what was counted: the governor decides, and what it decides is done.
@@ -176,8 +178,13 @@ impl State {
                 .set(function.id.0 as usize, self.first_flags | focus);
         }
         self.governor.grow(self.setup.plan.functions.len());
+        self.twins.grow(&self.setup.plan);
+        if first > 0 {
+            self.lines
+                .extend(&self.setup.plan, self.setup.catalog.debug(), first);
+        }
         if let Some(names) = &self.recorded_names {
-            names.send(&self.setup.plan, first);
+            names.send(&self.setup.plan, (first, self.lines.latest()));
         }
     }
 }

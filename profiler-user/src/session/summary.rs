@@ -1,5 +1,5 @@
 //! What a session shows: its counters, losses, notes, now and at its end.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use profiler_common::cookie::FunctionId;
 use profiler_common::histogram::relative_error;
@@ -19,6 +19,9 @@ use crate::aggregate::histogram::Histogram;
 use crate::kernel::Reach;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
+
+/// How long the end waits for lines that are still being read.
+const LINES_WAIT: Duration = Duration::from_secs(10);
 
 /// The counters of one function in one group.
 pub(super) struct Counted {
@@ -54,16 +57,24 @@ impl State {
     fn counted(&mut self) -> Vec<Counted> {
         self.groups.refresh(&self.kernel, &mut self.tracker);
         let (of_rows, groups) = (self.groups.of_rows(), self.groups.len());
-        let of_function = |function| {
-            let totals = Counters::totals(&self.kernel, function, of_rows, groups);
-            let by_group = totals.into_iter().enumerate();
-            by_group.map(move |(group, totals)| Counted {
-                function,
-                group,
-                totals,
-            })
+        let of_kind = |(first, all): (FunctionId, &[FunctionId])| {
+            let mut by_group = vec![FunctionTotals::default(); groups];
+            for function in all {
+                let totals = Counters::totals(&self.kernel, *function, of_rows, groups);
+                for (sum, totals) in by_group.iter_mut().zip(&totals) {
+                    sum.merge(totals);
+                }
+            }
+            by_group
+                .into_iter()
+                .enumerate()
+                .map(move |(group, totals)| Counted {
+                    function: first,
+                    group,
+                    totals,
+                })
         };
-        self.function_ids().flat_map(of_function).collect()
+        self.twins.kinds().flat_map(of_kind).collect()
     }
 
     /// The state of now, for a table of this view.
@@ -105,9 +116,9 @@ impl State {
     }
 
     fn histogram(&mut self, counted: &Counted) -> Histogram {
-        let of_rows = self.groups.of_rows();
+        let all = self.twins.of_kind(counted.function);
         self.counters
-            .histogram(&self.kernel, counted.function, of_rows, counted.group)
+            .histogram(&self.kernel, all, self.groups.of_rows(), counted.group)
     }
 
     fn row(&self, counted: &Counted) -> Row {
@@ -154,6 +165,7 @@ impl State {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
         notes.extend(left_out_note(&self.setup.plan.left_out));
+        notes.extend(self.lines.notes().iter().cloned());
         if !self.attachments.refused().is_empty() {
             notes.push(format!(
                 "the kernel refused: {}",
@@ -227,6 +239,10 @@ impl State {
             attach: self.attach_time,
             detach: detaching.elapsed(),
         };
+        if !self.lines.wait(LINES_WAIT) {
+            self.notes
+                .push("the debug information was not read in time: source lines are missing".to_owned());
+        }
         let counted = self.counted();
         let losses = self.losses(&counted);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
@@ -248,15 +264,18 @@ impl State {
                 counters,
                 setup,
                 groups,
+                lines,
+                twins,
                 ..
             } = &mut self;
             file.write(&mut SummaryData {
                 times,
                 mode: kernel.mode,
                 histogram: &mut |it: &Counted| {
-                    counters.histogram(kernel, it.function, groups.of_rows(), it.group)
+                    counters.histogram(kernel, twins.of_kind(it.function), groups.of_rows(), it.group)
                 },
                 plan: &setup.plan,
+                lines,
                 groups,
                 counted: &counted,
                 losses: &losses,

@@ -13,8 +13,10 @@ use super::summary::Counted;
 use crate::aggregate::FunctionTotals;
 use crate::aggregate::histogram::Histogram;
 use crate::kernel::AttachMode;
+use crate::object::debug::SourceLine;
 use crate::probe::plan::{Plan, PlannedFunction, Returns};
 use crate::recorder::PipelineCounts;
+use crate::resolve::Lines;
 
 /// A file that will hold the summary: opened before anything is attached.
 pub struct SummaryFile {
@@ -43,6 +45,8 @@ pub struct SummaryData<'a> {
     pub mode: AttachMode,
     /// The plan.
     pub plan: &'a Plan,
+    /// The source lines of the functions, as far as they were read in time.
+    pub lines: &'a Lines,
     /// What tells counters apart.
     pub(super) groups: &'a Groups,
     /// By function and group: its counters.
@@ -85,6 +89,7 @@ fn document(data: &mut SummaryData<'_>) -> Value {
         times,
         mode,
         plan,
+        lines,
         groups,
         counted,
         histogram,
@@ -100,7 +105,8 @@ fn document(data: &mut SummaryData<'_>) -> Value {
         if totals.returns > 0 {
             totals.histogram = histogram(it);
         }
-        let mut value = function(plan, &plan.functions[it.function.0 as usize], &totals);
+        let index = it.function.0 as usize;
+        let mut value = function(plan, (&plan.functions[index], lines.get(index)), &totals);
         let group = groups.attributes().iter().zip(groups.values(it.group));
         for (attribute, text) in group {
             value[attribute.name()] = json!(text);
@@ -134,11 +140,17 @@ fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
 
-fn function(plan: &Plan, planned: &PlannedFunction, totals: &FunctionTotals) -> Value {
+fn function(
+    plan: &Plan,
+    (planned, line): (&PlannedFunction, Option<&SourceLine>),
+    totals: &FunctionTotals,
+) -> Value {
     json!({
         "function": planned.name,
         "aliases": planned.aliases,
         "object": plan.objects[planned.object].name,
+        "file": line.map(|line| &*line.file),
+        "line": line.map(|line| line.line),
         "calls": totals.calls,
         "returns": totals.returns,
         "total_ns": totals.total_ns,

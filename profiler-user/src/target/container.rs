@@ -79,6 +79,11 @@ impl Container {
         }
     }
 
+    /// Whether there is something to call it by but its id.
+    pub fn is_named(&self) -> bool {
+        self.name.is_some() || self.pod.is_some()
+    }
+
     /// What it is called: its name within its pod, else its name, else its id.
     pub fn display_name(&self) -> &str {
         let in_pod = self.pod.as_ref().and_then(|pod| pod.container.as_deref());

@@ -1,6 +1,7 @@
 //! What is profiled: running processes ([`process`]), chosen by who they are ([`identity`], [`selector`]), or a command that
 //! is started for it ([`command`]).
 pub mod attribute;
+mod choice;
 pub mod code_texts;
 pub mod command;
 pub mod container;

@@ -50,6 +50,14 @@ pub struct MappedFile {
     pub is_main: bool,
 }
 
+impl MappedFile {
+    /// The root of the file system in which the process sees it.
+    pub fn root(&self) -> Option<PathBuf> {
+        let mut parts = self.attach_path.strip_prefix("/proc").ok()?.components();
+        Some(Path::new("/proc").join(parts.next()?).join("root"))
+    }
+}
+
 /// What stands in a profiler's way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances {
@@ -269,12 +277,18 @@ fn circumstances_in(status: &str) -> Circumstances {
 
 /// The file of a line of `maps`, if it is executable and has one.
 fn mapped_file(pid: u32, line: &str, main: Option<FileId>) -> Option<MappedFile> {
-    let Mapping { range, path } = executable_mapping(line)?;
+    let Mapping {
+        range,
+        path,
+        is_deleted,
+    } = executable_mapping(line)?;
     let through_map = PathBuf::from(format!("/proc/{pid}/map_files/{range}"));
     let through_root = PathBuf::from(format!("/proc/{pid}/root{path}"));
     // `map_files` needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and names deleted files too.
     let (id, attach_path) = match FileId::of(&through_map) {
         Ok(id) => (id, through_map),
+        // Another file may have taken the place of one that was deleted.
+        Err(_) if is_deleted => return None,
         Err(_) => (FileId::of(&through_root).ok()?, through_root),
     };
     let is_main = main == Some(id);
@@ -289,6 +303,7 @@ fn mapped_file(pid: u32, line: &str, main: Option<FileId>) -> Option<MappedFile>
 struct Mapping<'a> {
     range: &'a str,
     path: &'a str,
+    is_deleted: bool,
 }
 
 /// `start-end perms offset device inode path`; the path may hold spaces.
@@ -302,9 +317,13 @@ fn executable_mapping(line: &str) -> Option<Mapping<'_>> {
     let (range, mode) = (next()?, next()?);
     let (_offset, _device, inode) = (next()?, next()?, next()?);
     let path = rest.trim_start();
-    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    let deleted = path.strip_suffix(" (deleted)");
     let has_file = inode != "0" && path.starts_with('/');
-    (mode.as_bytes().get(2) == Some(&b'x') && has_file).then_some(Mapping { range, path })
+    (mode.as_bytes().get(2) == Some(&b'x') && has_file).then_some(Mapping {
+        range,
+        path: deleted.unwrap_or(path),
+        is_deleted: deleted.is_some(),
+    })
 }
 
 #[cfg(test)]
@@ -319,6 +338,8 @@ mod tests {
         assert_eq!(path(line), Some(("7f00-7f10", "/opt/my lib/a b.so")));
         let deleted = "7f00-7f10 r-xp 00001000 fe:00 123      /opt/x (deleted)";
         assert_eq!(path(deleted), Some(("7f00-7f10", "/opt/x")));
+        let is_deleted = |line| executable_mapping(line).map(|mapping| mapping.is_deleted);
+        assert_eq!((is_deleted(line), is_deleted(deleted)), (Some(false), Some(true)));
         for line in [
             "7f00-7f10 r--p 00001000 fe:00 123      /opt/x",
             "7ffc-7ffd r-xp 00000000 00:00 0        [vdso]",

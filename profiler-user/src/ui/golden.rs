@@ -13,6 +13,7 @@ use crate::probe::plan::{
     EntryOnlyReason, ExitSite, ExitSitesReason, LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject,
     Price, ReturnProbeReason, Returns, Site,
 };
+use crate::resolve::FunctionLines;
 
 fn row(function: &str, object: &str, durations: &[u64]) -> Row {
     let mut buckets = vec![0; bucket_count(3) as usize];
@@ -234,6 +235,7 @@ fn plan() -> Plan {
         reason,
     };
     Plan {
+        notes: Vec::new(),
         functions: vec![
             planned(
                 0,
@@ -266,10 +268,14 @@ fn plan() -> Plan {
 
 #[test]
 fn a_plan_shows_sites_prices_returns_and_what_is_left_out() {
-    same(&plan_table::render(&plan(), &View::default()), "plan.txt");
+    same(
+        &plan_table::render(&plan(), &FunctionLines::default(), &View::default()),
+        "plan.txt",
+    );
     same(
         &plan_table::render(
             &plan(),
+            &FunctionLines::default(),
             &View {
                 width: Some(78),
                 ..View::default()

@@ -6,13 +6,14 @@ use super::number::thousands;
 use super::{View, plan_text};
 use crate::probe::plan::{LeftOut, Plan, PlannedFunction, Price, Returns};
 use crate::record::escape::escaped;
+use crate::resolve::FunctionLines;
 
 /// Names given for each reason to leave functions out.
 const NAMED: usize = 5;
 
 /// The whole plan: every function, what is left out, totals. Ends with a line end.
-pub fn render(plan: &Plan, view: &View) -> String {
-    let mut text = functions(plan, view);
+pub fn render(plan: &Plan, lines: &FunctionLines, view: &View) -> String {
+    let mut text = functions(plan, lines, view);
     text.push(String::new());
     text.extend(left_out(&plan.left_out));
     text.extend(totals(plan));
@@ -20,13 +21,13 @@ pub fn render(plan: &Plan, view: &View) -> String {
     text.join("\n") + "\n"
 }
 
-fn functions(plan: &Plan, view: &View) -> Vec<String> {
+fn functions(plan: &Plan, sources: &FunctionLines, view: &View) -> Vec<String> {
     let column = |header: &str, shape, drop| GridColumn {
         header: header.to_owned(),
         shape,
         drop,
     };
-    let columns = [
+    let mut columns = vec![
         column("function", Shape::Name(20), 0),
         column("object", Shape::Name(8), 1),
         column("site", Shape::Word, 0),
@@ -34,22 +35,33 @@ fn functions(plan: &Plan, view: &View) -> Vec<String> {
         column("returns", Shape::Word, 0),
         column("why", Shape::Word, 2),
     ];
+    // Without debug information the column would be empty.
+    let has_sources = sources.known() > 0;
+    if has_sources {
+        columns.insert(2, column("source", Shape::Name(12), 3));
+    }
     let cells: Vec<Vec<String>> = plan
         .functions
         .iter()
-        .map(|function| {
+        .enumerate()
+        .map(|(number, function)| {
             let object = plan
                 .objects
                 .get(function.object)
                 .map_or("", |object| object.name.as_str());
-            vec![
+            let mut cells = vec![
                 name(function),
                 escaped(object).into_owned(),
                 plan_text::site(&function.entry),
                 function.entry.price.to_string(),
                 plan_text::returns(&function.returns),
                 plan_text::returns_reason(&function.returns).to_owned(),
-            ]
+            ];
+            if has_sources {
+                let source = sources.get(number).map(ToString::to_string);
+                cells.insert(2, escaped(&source.unwrap_or_default()).into_owned());
+            }
+            cells
         })
         .collect();
     let mut lines = lines(&columns, &cells, view.width);

@@ -32,6 +32,19 @@ pub(super) const TESTS: &[Need] = &[
         found_by: "strip",
         package: "binutils",
     },
+    // What takes debug information apart, and what reads it, to compare.
+    Need {
+        found_by: "dwz",
+        package: "dwz",
+    },
+    Need {
+        found_by: "llvm-symbolizer",
+        package: "llvm",
+    },
+    Need {
+        found_by: "/usr/share/doc/libc6-dbg",
+        package: "libc6-dbg",
+    },
     Need {
         found_by: "go",
         package: "golang-go",
@@ -75,6 +88,10 @@ pub(super) const BENCH: &[Need] = &[
     Need {
         found_by: "bpftrace",
         package: "bpftrace",
+    },
+    Need {
+        found_by: "llvm-symbolizer",
+        package: "llvm",
     },
     // A large program with a symbol table.
     Need {

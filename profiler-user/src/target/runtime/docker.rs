@@ -15,7 +15,7 @@ pub(super) fn from_files(root: &Path, id: &str) -> Option<Facts> {
 
 /// The same, where Docker keeps its files at a place of its own: a process in the container shows it.
 pub(super) fn from_mounts(root: &Path, pid: u32, id: &str) -> Option<Facts> {
-    let of = |process: &str| std::fs::read_to_string(root.join("proc").join(process).join("mountinfo")).ok();
+    let of = |process: &str| files::text(&root.join("proc").join(process).join("mountinfo"));
     let folder = mounts::folder(&of(&pid.to_string())?, &of("self")?, id)?;
     in_folder(&root.join(folder.strip_prefix("/").ok()?))
 }

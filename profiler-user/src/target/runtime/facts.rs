@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::target::container::{Pod, Runtime};
 
-/// Longer labels are left out: some hold whole documents.
-const LONGEST_LABEL: usize = 4096;
+/// Longer labels are left out: some hold whole documents. No name is longer.
+const LONGEST: usize = 4096;
 
 /// What is known of a container; empty = unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,16 +46,14 @@ impl Facts {
 /// A text that is not empty.
 pub(super) fn text(value: Option<&Value>) -> Option<String> {
     let text = value.and_then(Value::as_str)?;
-    (!text.is_empty()).then(|| text.to_owned())
+    (1..=LONGEST).contains(&text.len()).then(|| text.to_owned())
 }
 
 /// The strings of an object.
 pub(super) fn labels(value: Option<&Value>) -> BTreeMap<String, String> {
     let entries = value.and_then(Value::as_object).into_iter().flatten();
     let strings = entries.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-    strings
-        .filter(|(_, value)| value.len() <= LONGEST_LABEL)
-        .collect()
+    strings.filter(|(_, value)| value.len() <= LONGEST).collect()
 }
 
 /// The pod, as the kubelet and CRI-O label its containers.

@@ -1,6 +1,7 @@
-//! State files, read with a bound.
-use std::fs::File;
+//! State files, read with a bound. Some are in places where others than root can put what they like.
+use std::fs::{File, OpenOptions};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,8 +11,29 @@ const LONGEST: u64 = 16 << 20;
 
 /// The document in a file; none = it is not there, may not be read, or is none.
 pub(super) fn json(path: &Path) -> Option<Value> {
-    let file = File::open(path).ok()?;
+    serde_json::from_slice(&bytes(path)?).ok()
+}
+
+/// The text of a file.
+pub(super) fn text(path: &Path) -> Option<String> {
+    String::from_utf8(bytes(path)?).ok()
+}
+
+fn bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    open(path)?.take(LONGEST).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A regular file: opening or reading a pipe or a device could take for ever.
+fn open(path: &Path) -> Option<File> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .ok()?;
+    file.metadata()
+        .is_ok_and(|metadata| metadata.is_file())
+        .then_some(file)
 }

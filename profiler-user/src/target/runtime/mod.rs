@@ -28,7 +28,8 @@ use storage::Lists;
 pub(super) struct State {
     root: PathBuf,
     users: Users,
-    sockets: Sockets,
+    /// None = daemons are not asked.
+    sockets: Option<Sockets>,
     lists: Lists,
 }
 
@@ -40,7 +41,19 @@ impl State {
         let docker_host = is_host.then(|| std::env::var("DOCKER_HOST").ok()).flatten();
         Self {
             users: Users::new(root.join("etc/passwd")),
-            sockets: Sockets::new(&root, docker_host.as_deref()),
+            sockets: Some(Sockets::new(&root, docker_host.as_deref())),
+            lists: Lists::default(),
+            root,
+        }
+    }
+
+    /// The state of the runtimes that run where the process `pid` is. Their daemons are not asked: whoever is in a container
+    /// must not be able to delay us.
+    pub(super) fn inside(&self, pid: u32) -> Self {
+        let root = self.root.join(format!("proc/{pid}/root"));
+        Self {
+            users: Users::new(root.join("etc/passwd")),
+            sockets: None,
             lists: Lists::default(),
             root,
         }
@@ -48,7 +61,9 @@ impl State {
 
     /// Runtimes may take a second from now on.
     pub(super) fn allow_time(&mut self) {
-        self.sockets.allow_time();
+        if let Some(sockets) = &mut self.sockets {
+            sockets.allow_time();
+        }
     }
 
     /// Whether a runtime has a container of this id in this control group.
@@ -98,13 +113,15 @@ impl State {
                 let files = docker::from_files(&self.root, id);
                 let files = files.or_else(|| docker::from_mounts(&self.root, pid, id));
                 files
-                    .or_else(|| self.sockets.docker(id, places.uid))
+                    .or_else(|| self.sockets.as_mut()?.docker(id, places.uid))
                     .unwrap_or_default()
             }
             Runtime::Podman => {
                 let mut facts = bundled(&mut self.lists, &places, id);
                 if !facts.is_named() {
-                    facts.complete(self.sockets.podman(id, places.uid).unwrap_or_default());
+                    let sockets = self.sockets.as_mut();
+                    let said = sockets.and_then(|sockets| sockets.podman(id, places.uid));
+                    facts.complete(said.unwrap_or_default());
                 }
                 facts.runtime = Some(*runtime);
                 facts
@@ -118,7 +135,7 @@ impl State {
                 let may_be_docker = matches!(facts.runtime, None | Some(Runtime::Docker));
                 if !facts.is_named() && may_be_docker {
                     let files = docker::from_mounts(&self.root, pid, id);
-                    let docker = files.or_else(|| self.sockets.docker(id, places.uid));
+                    let docker = files.or_else(|| self.sockets.as_mut()?.docker(id, places.uid));
                     facts.complete(docker.unwrap_or_default());
                 }
                 facts
@@ -166,7 +183,7 @@ fn beside(bundle: &Bundle) -> Option<PathBuf> {
 
 /// What systemd knows of a machine.
 fn machine(root: &Path, name: &str) -> Facts {
-    let text = std::fs::read_to_string(root.join("run/systemd/machines").join(name)).unwrap_or_default();
+    let text = files::text(&root.join("run/systemd/machines").join(name)).unwrap_or_default();
     let image = text.lines().find_map(|line| line.strip_prefix("ROOT="));
     Facts {
         name: Some(name.to_owned()),

@@ -47,8 +47,8 @@ fn read(path: &Path) -> HashMap<String, Facts> {
 
 fn described(entry: &Value) -> Facts {
     // A document in a string.
-    let metadata =
-        facts::text(entry.get("metadata")).and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let metadata = entry.get("metadata").and_then(Value::as_str);
+    let metadata = metadata.and_then(|text| serde_json::from_str::<Value>(text).ok());
     let of_metadata = |name| facts::text(metadata.as_ref().and_then(|metadata| metadata.get(name)));
     Facts {
         name: of_metadata("name").or_else(|| facts::text(entry.pointer("/names/0"))),

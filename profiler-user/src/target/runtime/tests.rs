@@ -386,6 +386,17 @@ fn broken_state_files_are_as_good_as_none() {
 }
 
 #[test]
+fn a_pipe_in_place_of_a_state_file_hangs_nobody() {
+    let host = Host::new().with("var/lib/docker/containers/<ID>/x", "");
+    let folder = host.folder.path().join("var/lib/docker/containers").join(ID);
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.join("config.v2.json"))
+        .status();
+    assert!(made.unwrap().success());
+    assert_eq!(host.find("/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+}
+
+#[test]
 fn labels_that_are_documents_are_left_out() {
     let config = DOCKER_CONFIG.replace("\"red\"", &format!("\"{}\"", "x".repeat(5000)));
     let host = Host::new().with("var/lib/docker/containers/<ID>/config.v2.json", &config);

@@ -1,0 +1,163 @@
+//! Split debug information: the larger part is in a file for each unit (`.dwo`), or in one for all (`.dwp`).
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId};
+
+use super::find::Search;
+use super::sections::SectionTable;
+use super::units::{Slice, slice};
+use crate::object::source::Source;
+
+type SplitFile = OnceLock<Option<DwarfSections<Vec<u8>>>>;
+
+/// The files that one object's debug information refers to, read when they are first needed.
+#[derive(Debug)]
+pub(super) struct SplitFiles {
+    search: Search,
+    /// The file with the debug information itself.
+    path: PathBuf,
+    package: OnceLock<Option<DwarfPackageSections<Vec<u8>>>>,
+    /// By unit.
+    files: OnceLock<Box<[SplitFile]>>,
+}
+
+/// The part of a unit that is elsewhere.
+#[derive(Debug)]
+pub(super) struct SplitUnit<'a> {
+    pub(super) dwarf: Dwarf<Slice<'a>>,
+    pub(super) unit: gimli::Unit<Slice<'a>>,
+}
+
+/// A unit that has its larger part elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct Skeleton<'u, 'a> {
+    /// Its number, and how many there are.
+    pub(super) index: usize,
+    pub(super) count: usize,
+    pub(super) id: DwoId,
+    pub(super) unit: &'u gimli::Unit<Slice<'a>>,
+    pub(super) dwarf: &'u Dwarf<Slice<'a>>,
+}
+
+impl SplitFiles {
+    pub(super) fn new(search: Search, path: PathBuf) -> Self {
+        Self {
+            search,
+            path,
+            package: OnceLock::new(),
+            files: OnceLock::new(),
+        }
+    }
+
+    /// The larger part of a unit.
+    pub(super) fn unit<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<SplitUnit<'a>> {
+        let dwarf = self.packaged(skeleton).or_else(|| self.own_file(skeleton))?;
+        let mut headers = dwarf.units();
+        while let Ok(Some(header)) = headers.next() {
+            let Ok(mut unit) = dwarf.unit(header) else {
+                continue;
+            };
+            if unit.dwo_id == Some(skeleton.id) {
+                unit.copy_relocated_attributes(skeleton.unit);
+                return Some(SplitUnit { dwarf, unit });
+            }
+        }
+        None
+    }
+
+    fn packaged<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<Dwarf<Slice<'a>>> {
+        let package = self.package.get_or_init(|| self.load_package()).as_ref()?;
+        let package: DwarfPackage<Slice<'a>> = package.borrow(|bytes| slice(bytes), slice(&[])).ok()?;
+        package.find_cu(skeleton.id, skeleton.dwarf).ok()?
+    }
+
+    fn load_package(&self) -> Option<DwarfPackageSections<Vec<u8>>> {
+        let named = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".dwp");
+            PathBuf::from(name)
+        };
+        let mut paths = self.search.in_roots(&named(&self.search.path));
+        paths.push(named(&self.path));
+        let file_name = named(Path::new(self.search.path.file_name()?));
+        paths.extend(
+            self.search
+                .finder
+                .debug_dirs
+                .iter()
+                .map(|dir| dir.join(&file_name)),
+        );
+        paths.iter().find_map(|path| {
+            let source = Source::open(path).ok()?;
+            let table = SectionTable::read(&source).ok()?;
+            let load = |id: gimli::SectionId| -> Result<Vec<u8>, gimli::Error> {
+                // All of them: the index says where each unit's part of each section is. A section that cannot be read is
+                // as good as none.
+                let name = id.dwo_name();
+                Ok(name.map_or_else(Vec::new, |name| table.bytes(&source, name).unwrap_or_default()))
+            };
+            DwarfPackageSections::load(load).ok()
+        })
+    }
+
+    fn own_file<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<Dwarf<Slice<'a>>> {
+        let files = self
+            .files
+            .get_or_init(|| (0..skeleton.count).map(|_| OnceLock::new()).collect());
+        let sections = files
+            .get(skeleton.index)?
+            .get_or_init(|| self.load_file(skeleton));
+        let mut dwarf = sections.as_ref()?.borrow(|bytes| slice(bytes));
+        dwarf.make_dwo(skeleton.dwarf);
+        Some(dwarf)
+    }
+
+    fn load_file(&self, skeleton: Skeleton<'_, '_>) -> Option<DwarfSections<Vec<u8>>> {
+        let name = skeleton.unit.dwo_name().ok()??;
+        let name = skeleton.dwarf.attr_string(skeleton.unit, name).ok()?;
+        let name = Path::new(OsStr::from_bytes(name.slice()));
+        let folder = skeleton
+            .unit
+            .comp_dir
+            .map(|folder| folder.slice())
+            .unwrap_or_default();
+        let built = Path::new(OsStr::from_bytes(folder)).join(name);
+        let mut paths = Vec::new();
+        if built.is_absolute() {
+            paths.extend(self.search.in_roots(&built));
+        }
+        let file_name = name.file_name()?;
+        for near in [&self.search.path, &self.path] {
+            if let Some(folder) = near.parent().filter(|folder| folder.is_absolute()) {
+                paths.extend(self.search.in_roots(&folder.join(file_name)));
+            }
+        }
+        paths.extend(
+            self.search
+                .finder
+                .debug_dirs
+                .iter()
+                .map(|dir| dir.join(file_name)),
+        );
+        paths.iter().find_map(|path| {
+            let source = Source::open(path).ok()?;
+            let sections = SectionTable::read(&source).ok()?.dwarf(&source, true).ok()?;
+            // A file of another build has another identity.
+            has_unit(&sections, skeleton.id).then_some(sections)
+        })
+    }
+}
+
+fn has_unit(sections: &DwarfSections<Vec<u8>>, id: DwoId) -> bool {
+    let dwarf = sections.borrow(|bytes| slice(bytes));
+    let mut headers = dwarf.units();
+    while let Ok(Some(header)) = headers.next() {
+        if dwarf.unit(header).is_ok_and(|unit| unit.dwo_id == Some(id)) {
+            return true;
+        }
+    }
+    false
+}

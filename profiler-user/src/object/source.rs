@@ -1,0 +1,55 @@
+//! The bytes of a file, read piece by piece.
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Where a file's bytes come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Source {
+    /// Opens a file that somebody else may have named: never waits for a pipe's other end, and takes plain files only.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
+        if file.metadata()?.is_file() {
+            Ok(Self::File(file))
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))
+        }
+    }
+
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        match self {
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).ok()?;
+                buffer.copy_from_slice(bytes.get(start..start.checked_add(buffer.len())?)?);
+                Some(())
+            }
+            Self::File(file) => file.read_exact_at(buffer, offset).ok(),
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(file) => file.metadata().map_or(0, |metadata| metadata.len()),
+        }
+    }
+
+    /// Allocates no more than the file can fill.
+    pub(super) fn read(&self, offset: u64, length: u64) -> Option<Vec<u8>> {
+        if offset.checked_add(length)? > self.length() {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        self.read_at(offset, &mut bytes)?;
+        Some(bytes)
+    }
+}
