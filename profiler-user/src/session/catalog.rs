@@ -20,6 +20,7 @@ use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Return
 use crate::probe::planner::{MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
+use crate::target::heap;
 use crate::target::process::{FileId, MappedFile};
 
 /// What is known of a file.
@@ -219,6 +220,8 @@ impl Catalog {
         }
         self.cut(plan);
         self.probed = plan.objects.len();
+        drop(objects);
+        heap::give_back();
         Ok(added)
     }
 
