@@ -53,14 +53,13 @@ pub(super) struct Sources<'a> {
 pub(super) fn assemble(mut sources: Sources<'_>, arena: &mut Arena) -> Vec<Function> {
     let mut symbols = std::mem::take(&mut sources.symbols);
     symbols.retain(|symbol| !sources.imports.is_stub(symbol.address));
-    symbols.sort_unstable_by(|a, b| {
-        a.address.cmp(&b.address).then_with(|| {
+    symbols.sort_unstable_by_key(|symbol| symbol.address);
+    let mut functions: Vec<Function> = Vec::new();
+    for group in symbols.chunk_by_mut(|a, b| a.address == b.address) {
+        group.sort_unstable_by(|a, b| {
             names::preference(arena.text(a.name), a.global)
                 .cmp(&names::preference(arena.text(b.name), b.global))
-        })
-    });
-    let mut functions: Vec<Function> = Vec::new();
-    for group in symbols.chunk_by(|a, b| a.address == b.address) {
+        });
         let mut function = from_symbols(group, arena);
         // Go has functions that are called `cold`, and no fragments.
         if function.kind == FunctionKind::Fragment && sources.go.has(function.address) {

@@ -25,6 +25,7 @@ mod start;
 mod state;
 mod summary;
 mod targets;
+mod twins;
 mod watch;
 
 use std::process::ExitStatus;

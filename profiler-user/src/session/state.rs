@@ -15,6 +15,7 @@ use super::names::NamesSender;
 use super::roster::Roster;
 use super::setup::Setup;
 use super::targets::Targets;
+use super::twins::Twins;
 use crate::cli::config::SessionConfig;
 use crate::kernel::load::Kernel;
 use crate::resolve::Lines;
@@ -48,6 +49,7 @@ pub(super) struct State {
     pub(super) roster: Roster,
     pub(super) roster_notes: RosterNotes,
     pub(super) groups: Groups,
+    pub(super) twins: Twins,
     pub(super) census: Option<Census>,
     /// Flags of functions when they begin: whether calls are recorded.
     pub(super) first_flags: u32,
@@ -62,6 +64,9 @@ pub(super) struct RosterNotes {
     pub(super) replaced: BTreeSet<u32>,
     /// Functions whose returns were planned anew, as something was loaded that could break return probes.
     pub(super) replanned: u64,
+    /// How often something that appeared could not be followed, and why the first time.
+    pub(super) failures: u64,
+    pub(super) first_failure: String,
 }
 
 impl State {
@@ -95,6 +100,7 @@ impl State {
             roster: Roster::default(),
             roster_notes: RosterNotes::default(),
             groups: Groups::new(&config.group_by),
+            twins: Twins::default(),
             census: None,
             first_flags: if records { function_flags::EVENTS } else { 0 },
             recorded_names: None,
@@ -104,10 +110,6 @@ impl State {
     /// How long it has been attached, or was.
     pub(super) fn elapsed(&self) -> Duration {
         self.ended_after.unwrap_or_else(|| self.attached.elapsed())
-    }
-
-    pub(super) fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
-        (0..self.setup.plan.functions.len() as u32).map(FunctionId)
     }
 
     /// Looks at what was counted: the governor decides, and what it decides is done.
@@ -179,6 +181,7 @@ impl State {
                 .set(function.id.0 as usize, self.first_flags | focus);
         }
         self.governor.grow(self.setup.plan.functions.len());
+        self.twins.grow(&self.setup.plan);
         if first > 0 {
             self.lines
                 .extend(&self.setup.plan, self.setup.catalog.debug(), first);

@@ -1,13 +1,12 @@
 //! The sections of a file that has debug information, or points to some.
-use std::fs::File;
 
 use gimli::{DwarfSections, SectionId};
+use object::read::ReadRef;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
-use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
 
 use super::compress::{self, Compression};
-use crate::object::source::Source;
+use crate::object::source::{self, Source};
 
 type Header = elf::FileHeader64<Endianness>;
 
@@ -57,7 +56,7 @@ impl SectionTable {
     pub(super) fn read(source: &Source) -> Result<Self, Defect> {
         match source {
             Source::Memory(bytes) => Self::parse(bytes.as_slice()),
-            Source::File(file) => Self::parse(&ReadCache::<&File>::new(file)),
+            Source::File(file) => Self::parse(&source::view(file)),
         }
     }
 

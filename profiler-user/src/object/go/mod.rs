@@ -173,7 +173,7 @@ impl Place {
 }
 
 /// Adds the names of Go functions that have no symbol.
-pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut Symbols<'_>) -> Go {
+pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut Symbols) -> Go {
     let Some((table, place)) = find(elf) else {
         if elf.named(b".go.buildinfo").is_some() {
             log::warn!(
