@@ -49,8 +49,8 @@ pub struct KernelConfig {
     pub keep_on_exec: u32,
     /// The profiler's own process id: its hits never count. 0 = no link reaches it.
     pub own_tgid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 = return probes can be held back at an entry: only a session's program can.
+    pub can_hold: u32,
 }
 
 /// What has a row of counters of its own.

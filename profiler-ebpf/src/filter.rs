@@ -32,6 +32,9 @@ fn is_target() -> bool {
 /// unwind or switch stacks.
 #[inline(always)]
 pub(crate) fn arms_return_probes() -> bool {
+    if maps::can_hold() == 0 {
+        return true;
+    }
     if maps::is_held() {
         return false;
     }

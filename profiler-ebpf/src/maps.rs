@@ -39,7 +39,7 @@ static CONFIG: KernelConfig = KernelConfig {
     check_targets: 0,
     keep_on_exec: 0,
     own_tgid: 0,
-    reserved: 0,
+    can_hold: 0,
 };
 
 /// Flags per function ([`profiler_common::stats::function_flags`]).
@@ -194,6 +194,7 @@ config_field!(
     check_targets: u32,
     keep_on_exec: u32,
     own_tgid: u32,
+    can_hold: u32,
 );
 
 #[inline(always)]

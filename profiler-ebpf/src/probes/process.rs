@@ -45,7 +45,9 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn look_before_returns(entry: TargetEntry) {
     if maps::check_targets() == 0 {
-        maps::hold();
+        if maps::can_hold() != 0 {
+            maps::hold();
+        }
         return;
     }
     if maps::keep_on_exec() != 0 {

@@ -296,7 +296,7 @@ fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, Ke
 
 fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf, KernelError> {
     let KernelSettings {
-        mode: _,
+        mode,
         layout,
         reach,
         focus,
@@ -325,7 +325,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         } else {
             std::process::id()
         },
-        reserved: 0,
+        can_hold: (mode == AttachMode::Session).into(),
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     EbpfLoader::new()

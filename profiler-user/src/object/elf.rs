@@ -99,10 +99,11 @@ impl Begun {
         &mut self,
         data: R,
         name: &'data str,
-        debug: &DebugSource,
+        debug: &mut DebugSource,
     ) -> Result<(), ObjectError> {
         let (elf, _header) = Elf::open(data, name)?;
         self.go = symbols::add_others(&elf, debug, &mut self.symbols);
+        debug.set_go(self.go.table());
         let Symbols { arena, found, .. } = &mut self.symbols;
         if self.machine == Machine::X86_64 {
             self.imports = elf.read_imports(arena, found)?;

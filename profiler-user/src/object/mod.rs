@@ -168,7 +168,7 @@ impl ObjectFile {
                     let mut begun = elf::begin($view, &name, &mut debug)?;
                     begun.add_table($view, &name, elf::SYMBOLS)?;
                     begun.add_table($view, &name, elf::DYNAMIC_SYMBOLS)?;
-                    begun.add_others($view, &name, &debug)?;
+                    begun.add_others($view, &name, &mut debug)?;
                     Ok(begun)
                 };
                 let (begun, frames) = both(source.length() >= LARGE, symbols, frames);

@@ -4,6 +4,7 @@
 //! added to what is known of the targets; where that changes how returns can be seen, they are planned anew.
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,10 @@ pub struct Catalog {
     /// what they may bring.
     is_wary: bool,
     known: HashMap<FileId, Known>,
-    /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
+    /// The files seen, held open: a path only, which costs a descriptor each.
     held: Vec<File>,
+    /// Files of the plan.
+    probed: usize,
     /// By object of the plan: where its debug information is.
     debug: Vec<Arc<DebugSource>>,
     /// Where separate debug files are looked for.
@@ -77,6 +80,7 @@ impl Catalog {
             is_wary,
             known: HashMap::new(),
             held: Vec::new(),
+            probed: 0,
             debug: Vec::new(),
             finder,
             seen: Vec::new(),
@@ -91,7 +95,7 @@ impl Catalog {
 
     /// How many files are probed.
     pub fn file_count(&self) -> usize {
-        self.held.len()
+        self.probed
     }
 
     /// By object of the plan: where its debug information is.
@@ -201,7 +205,7 @@ impl Catalog {
         let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;
-        // Before the files are held: files of two containers have the same path, where they can be opened tells them apart.
+        // Files of two containers have the same path: the descriptor tells them apart.
         for (index, planned) in plan.objects.iter().enumerate().skip(first) {
             let position = objects
                 .iter()
@@ -214,8 +218,8 @@ impl Catalog {
                 self.debug.push(Arc::clone(objects[position].file.debug()));
             }
         }
-        self.hold(plan, first)?;
         self.cut(plan);
+        self.probed = plan.objects.len();
         drop(objects);
         heap::give_back();
         Ok(added)
@@ -238,9 +242,21 @@ impl Catalog {
             } = file;
             let known = self.known.entry(id).or_default();
             known.as_main |= is_main;
-            let attach_path = known
+            let planned = known
                 .planned
-                .map_or(attach_path, |object| plan.objects[object].attach_path.clone());
+                .map(|object| plan.objects[object].attach_path.clone());
+            let attach_path = match planned {
+                Some(held) => held,
+                None => match self.hold(&attach_path) {
+                    Ok(held) => held,
+                    // Its process has ended meanwhile, which is told elsewhere.
+                    Err(error) => {
+                        log::debug!("left out `{}`: {error}", path.display());
+                        self.known.remove(&id);
+                        continue;
+                    }
+                },
+            };
             let name = file_name(&path);
             let search = self.search(&name, &path, (root.clone(), is_main));
             match ObjectFile::open_with(&attach_path, name.clone(), search) {
@@ -268,21 +284,15 @@ impl Catalog {
         Ok(objects)
     }
 
-    /// Opens the plan's files from number `first` on, and gives the kernel the descriptors instead of paths.
-    fn hold(&mut self, plan: &mut Plan, first: usize) -> Result<(), SessionError> {
-        for object in &mut plan.objects[first..] {
-            let open = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_PATH)
-                .open(&object.attach_path);
-            let file = open.map_err(|source| SessionError::System {
-                what: "open a file that the target maps",
-                source,
-            })?;
-            object.attach_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-            self.held.push(file);
-        }
-        Ok(())
+    /// Holds a file open, and gives the path of the descriptor: it stays good when the file is deleted, or its process ends.
+    fn hold(&mut self, path: &Path) -> io::Result<PathBuf> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(path)?;
+        let held = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        self.held.push(file);
+        Ok(held)
     }
 
     /// Leaves out what the counters have no room for.

@@ -14,10 +14,15 @@ use crate::kernel::{Reach, link};
 use crate::object::{ObjectError, is_system_library};
 use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
-use crate::target::process::{MappedFile, Process};
+use crate::target::process::{MappedFile, Process, start_ticks};
 
 /// What tells of the end of a process that joined.
-pub(super) type End = (u32, OwnedFd);
+pub(super) struct End {
+    pub(super) pid: u32,
+    /// Tells it from a later process with the same id.
+    pub(super) start_ticks: u64,
+    pub(super) notice: OwnedFd,
+}
 
 impl State {
     /// Something happened to a process of the host. Returns what tells of the ends of those that joined.
@@ -35,8 +40,28 @@ impl State {
         }
     }
 
-    /// Says what was done.
+    /// Something that appeared could not be followed: that is said, and the session goes on.
+    pub(super) fn note_failure(&mut self, error: &SessionError) {
+        log::warn!("not followed: {error}");
+        if self.roster_notes.failures == 0 {
+            self.roster_notes.first_failure = error.to_string();
+        }
+        self.roster_notes.failures += 1;
+    }
+
+    /// [`Self::rescan`]; what fails is noted.
+    pub(super) fn rescan_or_note(&mut self) -> Vec<End> {
+        self.rescan().unwrap_or_else(|error| {
+            self.note_failure(&error);
+            Vec::new()
+        })
+    }
+
+    /// Says what was done, once it is in force.
     pub(super) fn tell_news(&mut self) {
+        if self.kernel.holds() > 0 {
+            return;
+        }
         for news in self.news.drain(..) {
             log::info!("{news}");
         }
@@ -58,7 +83,7 @@ impl State {
 
     /// A process was made.
     pub(super) fn forked(&mut self, parent: u32, child: u32) -> Result<Vec<End>, SessionError> {
-        if self.roster.contains(child) {
+        if self.is_still(child) {
             return Ok(Vec::new());
         }
         if self.roster.contains(parent) {
@@ -67,9 +92,22 @@ impl State {
         self.consider(child)
     }
 
+    /// Whether a process is a target already, and not another one that has got its id since.
+    fn is_still(&mut self, pid: u32) -> bool {
+        let Some(known) = self.roster.get_mut(pid).map(|member| member.start_ticks) else {
+            return false;
+        };
+        if start_ticks(pid).is_some_and(|now| now != known) {
+            self.leave(pid);
+            return false;
+        }
+        true
+    }
+
     /// A process runs another program now.
     pub(super) fn executed(&mut self, pid: u32) -> Result<Vec<End>, SessionError> {
-        let Some(origin) = self.roster.origin(pid) else {
+        let origin = self.roster.origin(pid).filter(|_| self.is_still(pid));
+        let Some(origin) = origin else {
             return self.consider(pid);
         };
         let stays = self.tracker.selector.children || self.still_meant(pid, origin);
@@ -123,11 +161,16 @@ impl State {
             self.roster.missed += u64::from(is_news);
             return Ok(None);
         };
-        self.roster.insert(pid, origin);
+        let started = start_ticks(pid).unwrap_or_default();
+        self.roster.insert(pid, origin, started);
         self.groups.meet(pid, parent, &mut self.tracker);
         match self.look(pid) {
             // Without a program it is between two: what it maps is told as it maps it.
-            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => Ok(Some((pid, end))),
+            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => Ok(Some(End {
+                pid,
+                start_ticks: started,
+                notice: end,
+            })),
             Err(SessionError::Target(_)) => {
                 self.roster.missed += u64::from(is_news);
                 self.leave(pid);
@@ -200,11 +243,11 @@ impl State {
     /// Adds what is wanted of files that nobody has looked at to the plan. Meanwhile no return probe is armed: they may
     /// bring what return probes would break, unless they are of the C library.
     fn grow(&mut self, files: Vec<MappedFile>) -> Result<(), SessionError> {
-        let is_harmless = |file: &MappedFile| {
+        let may_harm = |file: &MappedFile| {
             let name = file.path.file_name().unwrap_or_default();
-            is_system_library(&name.to_string_lossy())
+            !self.setup.catalog.knows(file.id, file.is_main) && !is_system_library(&name.to_string_lossy())
         };
-        self.kernel.suspend_returns(!files.iter().all(is_harmless));
+        self.kernel.suspend_returns(files.iter().any(may_harm));
         let first = self.setup.plan.functions.len();
         let added = self.setup.catalog.add(&mut self.setup.plan, files);
         let grown = added.and_then(|added| {
@@ -263,7 +306,7 @@ impl State {
         }
         let mut ends = Vec::new();
         for identity in self.tracker.find() {
-            if !self.roster.contains(identity.pid) {
+            if !self.is_still(identity.pid) {
                 let origin = if self.tracker.selector.matches(&identity) {
                     Origin::Matched
                 } else {
@@ -273,6 +316,18 @@ impl State {
             }
         }
         Ok(ends)
+    }
+
+    /// A target has ended. What took its id since stays.
+    pub(super) fn ended(&mut self, pid: u32, started: u64) {
+        let is_it = |ticks: u64| ticks == started;
+        if self
+            .roster
+            .get_mut(pid)
+            .is_some_and(|member| is_it(member.start_ticks))
+        {
+            self.leave(pid);
+        }
     }
 
     /// A process is no target any more. Its links go beside the loop, since the kernel takes its time.

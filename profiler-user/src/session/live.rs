@@ -99,7 +99,7 @@ impl Session {
         let ended = runtime.block_on(async {
             let mut events = EventLoop::new(&settings, state.observe_period(), ends, &target)?;
             // What happened between the first look and the first message.
-            let late = state.rescan()?;
+            let late = state.rescan_or_note();
             events.watch_ends(late)?;
             // Only now: who waits for this line may send a signal at once.
             announce(&announcement);
@@ -146,8 +146,8 @@ struct EventLoop {
     observe: Interval,
     rescan: Interval,
     deadline: Option<tokio::time::Instant>,
-    /// Each waits for the end of a process, and tells its id.
-    ends: JoinSet<u32>,
+    /// Each waits for the end of a process, and tells its id and when it started.
+    ends: JoinSet<(u32, u64)>,
     /// Processes that start later can be targets: the session goes on without any.
     patient: bool,
     /// The command, if one was started.
@@ -194,7 +194,12 @@ impl EventLoop {
     }
 
     fn watch_ends(&mut self, ends: Vec<ProcessEnd>) -> Result<(), SessionError> {
-        for (pid, notice) in ends {
+        for ProcessEnd {
+            pid,
+            start_ticks,
+            notice,
+        } in ends
+        {
             let notice = process::watch_end(notice).map_err(|source| SessionError::System {
                 what: "watch for a target's end",
                 source,
@@ -202,7 +207,7 @@ impl EventLoop {
             self.ends.spawn(async move {
                 // An error tells no less that there is nothing more to wait for.
                 drop(notice.readable().await);
-                pid
+                (pid, start_ticks)
             });
         }
         Ok(())
@@ -240,7 +245,7 @@ impl EventLoop {
                     }
                 }
                 _ = self.rescan.tick(), if self.patient => {
-                    let joined = state.rescan()?;
+                    let joined = state.rescan_or_note();
                     self.watch_ends(joined)?;
                 }
                 _ = self.observe.tick() => state.observe()?,
@@ -253,9 +258,9 @@ impl EventLoop {
     }
 
     /// A process has ended. `true`: so has the target. A command's end is the session's; followed children may live on.
-    fn ended(&mut self, state: &mut State, pid: Option<u32>) -> bool {
-        if let Some(pid) = pid {
-            state.leave(pid);
+    fn ended(&mut self, state: &mut State, ended: Option<(u32, u64)>) -> bool {
+        if let Some((pid, start_ticks)) = ended {
+            state.ended(pid, start_ticks);
         }
         let alone = self.ends.is_empty() && !self.patient;
         alone || self.command.is_some_and(|pid| !process::is_alive(pid))
@@ -265,13 +270,18 @@ impl EventLoop {
         let joined = match notice {
             Notice::Failed => return Ok(Some(End::RecorderFailed)),
             Notice::Exec { pid } => {
-                let joined = state.executed(pid)?;
+                let joined = state.executed(pid);
                 state.examined();
                 joined
             }
-            Notice::Forked { parent, child } => state.forked(parent, child)?,
-            Notice::Life(event) => state.life(&event)?,
+            Notice::Forked { parent, child } => state.forked(parent, child),
+            Notice::Life(event) => state.life(&event),
         };
+        // What one process does must not end the session of all.
+        let joined = joined.unwrap_or_else(|error| {
+            state.note_failure(&error);
+            Vec::new()
+        });
         self.watch_ends(joined)?;
         state.tell_news();
         Ok(None)

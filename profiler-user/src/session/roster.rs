@@ -17,6 +17,8 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) origin: Origin,
+    /// When it started, in clock ticks since the boot.
+    pub(super) start_ticks: u64,
     /// The objects of the plan that are attached in it.
     pub(super) objects: BTreeSet<usize>,
 }
@@ -45,11 +47,12 @@ impl Roster {
         self.members.get(&pid).map(|member| member.origin)
     }
 
-    pub(super) fn insert(&mut self, pid: u32, origin: Origin) {
+    pub(super) fn insert(&mut self, pid: u32, origin: Origin, start_ticks: u64) {
         self.members.insert(
             pid,
             Member {
                 origin,
+                start_ticks,
                 objects: BTreeSet::new(),
             },
         );

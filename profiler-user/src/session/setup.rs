@@ -113,10 +113,14 @@ pub fn plan(
     let mut facts = first_facts(reach);
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
     for process in processes {
-        let circumstances = process.circumstances()?;
+        let (circumstances, mapped) = match (process.circumstances(), process.mapped_files()) {
+            (Ok(circumstances), Ok(mapped)) => (circumstances, mapped),
+            // Among many some end while they are looked at.
+            (Err(_), _) | (_, Err(_)) if processes.len() > 1 && process.has_ended() => continue,
+            (circumstances, mapped) => (circumstances?, mapped?),
+        };
         facts.seccomp |= circumstances.seccomp && reach != Reach::Everyone;
         warnings.extend(process.debugged(&circumstances));
-        let mapped = process.mapped_files()?;
         for file in mapped.into_iter().chain(ahead::files(process, &request)) {
             let is_main = file.is_main;
             let (known, pids) = files.entry(file.id).or_insert_with(|| (file, Vec::new()));

@@ -27,7 +27,8 @@ use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
 use crate::recorder::{EventPipeline, NewNames, Recorder};
 use crate::resolve::{self, Lines, LinesAhead, Processes, Threads};
-use crate::target::process::Process;
+use crate::target::TargetError;
+use crate::target::process::{Process, start_ticks};
 
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
@@ -47,6 +48,7 @@ pub(super) fn start(
     started: Instant,
 ) -> Result<Session, SessionError> {
     setup::check_permissions()?;
+    capability::raise_descriptor_limit();
     let outputs = open_outputs(config)?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
@@ -102,6 +104,9 @@ fn pipeline(
         Processes::of_this_machine(&config.columns),
     )?;
     pipeline.expect_names(more_names);
+    for pid in setup.mapped_by.keys() {
+        pipeline.meet(*pid);
+    }
     Ok(pipeline)
 }
 
@@ -144,15 +149,22 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
     state.attachments.grow(&state.setup.plan);
     let mapped_by = std::mem::take(&mut state.setup.mapped_by);
     for process in processes {
-        state.roster.insert(process.pid, Origin::Matched);
+        let started = start_ticks(process.pid).unwrap_or_default();
+        state.roster.insert(process.pid, Origin::Matched, started);
         state.groups.meet(process.pid, None, &mut state.tracker);
         state.kernel.add_target(process.pid, true)?;
         let objects = mapped_by.get(&process.pid).cloned().unwrap_or_default();
         let reached = (state.kernel.reach == Reach::Process).then_some(process.pid);
         for object in &objects {
-            state
-                .attachments
-                .attach_object(&state.kernel, &state.setup.plan, *object, reached)?;
+            let attached =
+                state
+                    .attachments
+                    .attach_object(&state.kernel, &state.setup.plan, *object, reached);
+            match attached {
+                // Among many some end meanwhile.
+                Err(SessionError::Target(TargetError::Ended { .. })) if processes.len() > 1 => break,
+                attached => attached?,
+            }
         }
         if let Some(member) = state.roster.get_mut(process.pid) {
             member.objects = objects;
@@ -167,10 +179,18 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
 }
 
 fn ends(processes: &[Process]) -> Result<Vec<End>, SessionError> {
-    let notices = processes
-        .iter()
-        .map(|process| Ok((process.pid, process.end_notice()?)));
-    notices.collect()
+    let end = |process: &Process| {
+        Ok::<_, SessionError>(End {
+            pid: process.pid,
+            notice: process.end_notice()?,
+            start_ticks: start_ticks(process.pid).unwrap_or_default(),
+        })
+    };
+    match processes {
+        [only] => Ok(vec![end(only)?]),
+        // One of many that has ended since has nothing to tell.
+        many => Ok(many.iter().filter_map(|process| end(process).ok()).collect()),
+    }
 }
 
 fn open_outputs(config: &SessionConfig) -> Result<Outputs, SessionError> {

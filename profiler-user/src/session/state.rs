@@ -64,6 +64,9 @@ pub(super) struct RosterNotes {
     pub(super) replaced: BTreeSet<u32>,
     /// Functions whose returns were planned anew, as something was loaded that could break return probes.
     pub(super) replanned: u64,
+    /// How often something that appeared could not be followed, and why the first time.
+    pub(super) failures: u64,
+    pub(super) first_failure: String,
 }
 
 impl State {

@@ -186,8 +186,16 @@ impl State {
             missed,
             ..
         } = &self.roster;
-        let RosterNotes { replaced, replanned } = &self.roster_notes;
+        let RosterNotes {
+            replaced,
+            replanned,
+            failures,
+            first_failure,
+        } = &self.roster_notes;
         let mut notes = Vec::new();
+        if *failures > 0 {
+            notes.push(format!("not followed, {failures} times: {first_failure}"));
+        }
         if *children > 0 {
             notes.push(match self.kernel.reach {
                 Reach::Process => format!(

@@ -195,3 +195,29 @@ fn a_stripped_program_is_named_by_its_debug_file() {
         );
     });
 }
+
+/// Check that Go's own table gives lines, and selects by source, where debug information was stripped.
+#[test]
+fn a_stripped_program_in_go_has_lines_of_its_own() {
+    let program = Program::new("goroutines.go")
+        .labelled("lines")
+        .flags(&["-ldflags=-s -w"])
+        .build();
+    with_kernel(|mode| {
+        let options = [
+            "--function",
+            "goroutines.go:main.*",
+            "--exclude",
+            "main.main",
+            "--path-depth",
+            "1",
+        ];
+        let (_, report) = observe(&program, &[], mode, &options);
+        let called: Vec<_> = report.functions.iter().filter(|row| row.calls > 0).collect();
+        assert!(called.len() > 2, "{report:#?}");
+        for row in called {
+            assert_eq!(row.file.as_deref(), Some("goroutines.go"), "{row:?}");
+            assert!(row.line.is_some_and(|line| line > 0), "{row:?}");
+        }
+    });
+}

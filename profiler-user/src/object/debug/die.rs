@@ -5,6 +5,8 @@ use super::units::{Slice, Units};
 
 /// The longest chain of entries that complete each other.
 const MAX_CHAIN: usize = 16;
+/// What a range costs of the budget, as it takes memory.
+const RANGE_COST: u64 = 64;
 /// The most ranges of one function.
 const MAX_RANGES: usize = 1 << 17;
 
@@ -113,7 +115,7 @@ impl RangeAttributes {
             if let Ok(mut list) = unit.ranges(list) {
                 for _ in 0..MAX_RANGES {
                     match list.next() {
-                        Ok(Some(range)) if units.spend(16).is_some() => add(range.begin, range.end),
+                        Ok(Some(range)) if units.spend(RANGE_COST).is_some() => add(range.begin, range.end),
                         Ok(_) | Err(_) => break,
                     }
                 }

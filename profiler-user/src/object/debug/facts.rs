@@ -4,6 +4,9 @@ use gimli::{EntriesRaw, UnitRef, constants};
 use super::die::{Die, InFile, RangeAttributes};
 use super::units::{Slice, Units};
 
+/// What a byte of entries costs of the budget, as they take memory.
+const ENTRIES_COST: u64 = 8;
+
 /// A function with code.
 #[derive(Debug)]
 pub(super) struct FunctionFacts {
@@ -81,7 +84,10 @@ impl Facts {
             facts: Self::default(),
             around: Vec::new(),
         };
-        if units.spend(unit.header.length_including_self() as u64).is_some() {
+        if units
+            .spend(ENTRIES_COST * unit.header.length_including_self() as u64)
+            .is_some()
+        {
             let _complete = reading.read();
         }
         reading.facts.sorted()

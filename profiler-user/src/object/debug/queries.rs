@@ -244,6 +244,6 @@ impl<'a> Units<'a> {
             },
             super::die::InFile::Main | super::die::InFile::Shared => die,
         };
-        lines.file(self.unit_of(unit)?, index)
+        lines.file(self, self.unit_of(unit)?, index)
     }
 }

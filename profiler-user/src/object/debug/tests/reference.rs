@@ -1,4 +1,5 @@
 //! The answers beside those of `llvm-symbolizer`, for addresses all over real files.
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,10 +61,7 @@ fn ask(path: &Path, addresses: &[u64]) -> Option<Vec<Value>> {
     let mut input = child.stdin.take().unwrap();
     let mut text = String::new();
     for address in addresses {
-        text += &format!(
-            "{address:#x}
-"
-        );
+        writeln!(text, "{address:#x}").unwrap();
     }
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = child.wait_with_output().unwrap();
