@@ -205,15 +205,15 @@ impl Catalog {
         if wider == self.facts {
             return Ok(Added::default());
         }
-        self.facts = if self.is_wary && wider.evidences.has(Evidence::Loading) {
+        let wider = if self.is_wary && wider.evidences.has(Evidence::Loading) {
             wider.with_all_evidences()
         } else {
             wider
         };
-        let planned = plan.objects.len();
-        Ok(Added {
-            replanned: self.replan(plan, planned)?,
-        })
+        let replanned = self.replan(plan, wider)?;
+        // Only now: what failed is tried again.
+        self.facts = wider;
+        Ok(Added { replanned })
     }
 
     /// Looks at files, those that are known left out, and adds what is wanted of them to the plan.
@@ -375,9 +375,9 @@ impl Catalog {
     }
 
     /// Plans the returns anew of all functions that have return probes because nothing spoke against them.
-    fn replan(&self, plan: &mut Plan, objects: usize) -> Result<Vec<FunctionId>, SessionError> {
+    fn replan(&self, plan: &mut Plan, facts: ProcessFacts) -> Result<Vec<FunctionId>, SessionError> {
         let mut changed = Vec::new();
-        for number in 0..objects {
+        for number in 0..plan.objects.len() {
             let depends = |returns: &Returns| match returns {
                 Returns::ReturnProbe(reason) => *reason != ReturnProbeReason::Forced,
                 Returns::ExitSites(..) | Returns::EntryOnly(_) => false,
@@ -401,7 +401,7 @@ impl Catalog {
                 .functions
                 .chunk_by_mut(|one, other| one.object == other.object);
             for run in runs.filter(|run| run[0].object == number) {
-                changed.append(&mut self.scope.replan(run, &object, self.facts)?);
+                changed.append(&mut self.scope.replan(run, &object, facts)?);
             }
         }
         Ok(changed)
