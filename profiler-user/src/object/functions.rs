@@ -86,19 +86,20 @@ fn from_symbols(group: &[Symbol], arena: &mut Arena) -> Function {
     } else {
         FunctionKind::Ordinary
     };
-    let mut stored: Vec<StoredName> = Vec::with_capacity(group.len());
+    // The same name comes from both symbol tables; sorted by preference the two are neighbours.
+    let mut names = NameRange::default();
+    let mut last = None;
     for symbol in group {
-        let text = arena.text(symbol.name);
-        // The same name comes from both symbol tables; sorted by preference the two are neighbours.
-        if stored.last().is_none_or(|name| arena.text(name.text) != text) {
-            stored.push(StoredName {
+        if last.is_none_or(|last| arena.text(last) != arena.text(symbol.name)) {
+            let name = StoredName {
                 text: symbol.name,
                 global: symbol.global,
-            });
+            };
+            names = arena.add_name(names, name);
         }
+        last = Some(symbol.name);
     }
     let size = group.iter().map(|symbol| symbol.size).max().unwrap_or(0);
-    let names = arena.add_names(stored.into_iter());
     Function {
         address: group[0].address,
         size,
