@@ -138,6 +138,7 @@ pub(super) fn add(
             attach_path,
             path,
             name: object.name.clone(),
+            copies: Vec::new(),
         });
     }
     Ok(())

@@ -169,6 +169,26 @@ pub struct PlannedObject {
     pub path: PathBuf,
     /// The file's name.
     pub name: String,
+    /// Files of the same build under the same path, in other containers: their functions are the same. What the kernel is
+    /// given of each.
+    pub copies: Vec<PathBuf>,
+}
+
+/// Where an object of a plan lies: in its own file, or in a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Placement {
+    /// Index in [`Plan::objects`].
+    pub object: usize,
+    /// 0 = its own file; else the number of the copy, from 1 on.
+    pub copy: usize,
+}
+
+impl PlannedObject {
+    /// What the kernel is given of a copy; its own file where there is none of this number.
+    pub fn place(&self, copy: usize) -> &PathBuf {
+        let copy = copy.checked_sub(1).and_then(|index| self.copies.get(index));
+        copy.unwrap_or(&self.attach_path)
+    }
 }
 
 /// Why a function that was asked for will not be probed.

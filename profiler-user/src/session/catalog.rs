@@ -4,7 +4,6 @@
 //! added to what is known of the targets; where that changes how returns can be seen, they are planned anew.
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,20 +15,44 @@ use super::SessionError;
 use crate::object::debug::{DebugSource, Finder, Search};
 use crate::object::{Evidence, ObjectFile};
 use crate::probe::pattern::Pattern;
-use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Returns};
+use crate::probe::plan::{LeftOut, LeftOutReason, Placement, Plan, ReturnProbeReason, Returns};
 use crate::probe::planner::{MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
 use crate::target::heap;
 use crate::target::process::{FileId, MappedFile};
 
+/// Files that are remembered though nothing of them is wanted: hosts that build or start containers all day have ever new
+/// ones.
+const KEPT: usize = 65_536;
+
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
+    /// Where it is in the plan, if functions of it are planned.
+    placed: Option<Placement>,
+    /// It was looked at as the program of a process.
+    as_main: bool,
+}
+
+/// What is known of all files of one build under one path.
+#[derive(Clone, Copy, Debug)]
+struct Build {
     /// Index in [`Plan::objects`], where functions of it are planned.
     planned: Option<usize>,
     /// It was looked at as the program of a process.
     as_main: bool,
+}
+
+/// A file that is open, and about to be looked at.
+struct Opened {
+    file: MappedFile,
+    /// That of the descriptor: it stays good when the file is deleted, or its process ends.
+    path: PathBuf,
+    /// A path only. None = it is held already.
+    held: Option<File>,
+    /// Path and build id, where it has one.
+    build: Option<(PathBuf, Vec<u8>)>,
 }
 
 /// An ELF file that was seen.
@@ -57,7 +80,9 @@ pub struct Catalog {
     /// what they may bring.
     is_wary: bool,
     known: HashMap<FileId, Known>,
-    /// The files seen, held open: a path only, which costs a descriptor each.
+    /// By path and build id.
+    builds: HashMap<(PathBuf, Vec<u8>), Build>,
+    /// The plan's files, held open.
     held: Vec<File>,
     /// Files of the plan.
     probed: usize,
@@ -79,6 +104,7 @@ impl Catalog {
             facts,
             is_wary,
             known: HashMap::new(),
+            builds: HashMap::new(),
             held: Vec::new(),
             probed: 0,
             debug: Vec::new(),
@@ -164,9 +190,9 @@ impl Catalog {
             .is_some_and(|known| known.as_main || !as_main)
     }
 
-    /// The object of the plan that the file is.
-    pub fn object(&self, file: FileId) -> Option<usize> {
-        self.known.get(&file)?.planned
+    /// Where the file is in the plan.
+    pub fn placement(&self, file: FileId) -> Option<Placement> {
+        self.known.get(&file)?.placed
     }
 
     /// What else is known of the targets. Returns the functions whose returns are planned differently now.
@@ -192,107 +218,146 @@ impl Catalog {
 
     /// Looks at files, those that are known left out, and adds what is wanted of them to the plan.
     pub fn add(&mut self, plan: &mut Plan, files: Vec<MappedFile>) -> Result<Added, SessionError> {
-        let new: Vec<MappedFile> = files
-            .into_iter()
-            .filter(|file| !self.knows(file.id, file.is_main))
-            .collect();
+        let new = |file: &MappedFile| !self.knows(file.id, file.is_main);
+        let new: Vec<MappedFile> = files.into_iter().filter(new).collect();
+        let new: Vec<Opened> = new.into_iter().filter_map(|file| self.hold(file, plan)).collect();
         if new.is_empty() {
             return Ok(Added::default());
         }
-        let objects = self.open(new, plan)?;
-        let evidence = ProcessFacts::of_objects(objects.iter().map(|(_, object)| &object.file));
+        let (opened, objects) = self.read(new)?;
+        let evidence = ProcessFacts::of_objects(objects.iter().map(|object| &object.file));
         let added = self.learn(plan, evidence)?;
-        let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;
-        // Files of two containers have the same path: the descriptor tells them apart.
-        for (index, planned) in plan.objects.iter().enumerate().skip(first) {
-            let position = objects
-                .iter()
-                .position(|object| object.attach_path == planned.attach_path);
-            let file = position.and_then(|position| self.known.get_mut(&ids[position]));
-            if let Some(known) = file {
-                known.planned = Some(index);
-            }
-            if let Some(position) = position {
-                self.debug.push(Arc::clone(objects[position].file.debug()));
-            }
-        }
+        self.file(plan, first, opened, &objects);
         self.cut(plan);
-        self.probed = plan.objects.len();
         drop(objects);
         heap::give_back();
         Ok(added)
     }
 
+    /// Opens a file that nobody has looked at: none if it cannot be opened, as its process has ended, or is a copy of one
+    /// that is known.
+    fn hold(&mut self, file: MappedFile, plan: &mut Plan) -> Option<Opened> {
+        if let Some(placement) = self.placement(file.id) {
+            // A library that turns out to be a program as well: it is held already.
+            return Some(Opened {
+                path: plan.objects[placement.object].place(placement.copy).clone(),
+                held: None,
+                build: None,
+                file,
+            });
+        }
+        let opened = File::open(&file.attach_path).and_then(|content| {
+            let held = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_PATH)
+                .open(&file.attach_path)?;
+            Ok((content, held))
+        });
+        let (content, held) = opened
+            .inspect_err(|error| log::debug!("left out `{}`: {error}", file.path.display()))
+            .ok()?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+        let build = crate::object::build_id(&content).map(|id| (file.path.clone(), id));
+        let known = build.as_ref().and_then(|build| self.builds.get(build));
+        if let Some(known) = known.filter(|known| known.as_main || !file.is_main) {
+            let placed = known.planned.map(|object| {
+                plan.objects[object].copies.push(path);
+                self.held.push(held);
+                let copy = plan.objects[object].copies.len();
+                Placement { object, copy }
+            });
+            let as_main = file.is_main;
+            self.known.insert(file.id, Known { placed, as_main });
+            return None;
+        }
+        Some(Opened {
+            file,
+            path,
+            held: Some(held),
+            build,
+        })
+    }
+
     /// Reads files. One that is no ELF file (a JIT's, a font) has no functions; a program must be one.
-    fn open(
-        &mut self,
-        files: Vec<MappedFile>,
-        plan: &Plan,
-    ) -> Result<Vec<(FileId, MappedObject)>, SessionError> {
-        let mut objects = Vec::new();
-        for file in files {
-            let root = file.root();
+    fn read(&mut self, files: Vec<Opened>) -> Result<(Vec<Opened>, Vec<MappedObject>), SessionError> {
+        let mut read = Vec::new();
+        for opened in files {
             let MappedFile {
-                id,
-                attach_path,
-                path,
-                is_main,
-            } = file;
-            let known = self.known.entry(id).or_default();
+                id, path, is_main, ..
+            } = &opened.file;
+            let known = self.known.entry(*id).or_default();
             known.as_main |= is_main;
-            let planned = known
-                .planned
-                .map(|object| plan.objects[object].attach_path.clone());
-            let attach_path = match planned {
-                Some(held) => held,
-                None => match self.hold(&attach_path) {
-                    Ok(held) => held,
-                    // Its process has ended meanwhile, which is told elsewhere.
-                    Err(error) => {
-                        log::debug!("left out `{}`: {error}", path.display());
-                        self.known.remove(&id);
-                        continue;
-                    }
-                },
-            };
-            let name = file_name(&path);
-            let search = self.search(&name, &path, (root.clone(), is_main));
-            match ObjectFile::open_with(&attach_path, name.clone(), search) {
+            let (name, root) = (file_name(path), opened.file.root());
+            let search = self.search(&name, path, (root.clone(), *is_main));
+            match ObjectFile::open_with(&opened.path, name.clone(), search) {
                 Ok(file) => {
-                    self.seen.push(Seen {
-                        path: path.clone(),
-                        attach_path: attach_path.clone(),
-                        root,
-                        is_main,
-                    });
                     let object = MappedObject {
-                        attach_path,
-                        path,
+                        attach_path: opened.path.clone(),
+                        path: path.clone(),
                         name,
-                        is_main,
+                        is_main: *is_main,
                         file,
                     };
-                    objects.push((id, object));
+                    self.note_seen(&object, root);
+                    read.push((opened, object));
                 }
-                Err(error) if is_main => return Err(error.into()),
+                Err(error) if *is_main => return Err(error.into()),
                 Err(error) => log::debug!("left out `{}`: {error}", path.display()),
             }
         }
-        objects.sort_by_key(|(_, object)| !object.is_main);
-        Ok(objects)
+        read.sort_by_key(|(_, object)| !object.is_main);
+        Ok(read.into_iter().unzip())
     }
 
-    /// Holds a file open, and gives the path of the descriptor: it stays good when the file is deleted, or its process ends.
-    fn hold(&mut self, path: &Path) -> io::Result<PathBuf> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH)
-            .open(path)?;
-        let held = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        self.held.push(file);
-        Ok(held)
+    /// Remembers a file for what is said of patterns that match nothing: only before the session begins.
+    fn note_seen(&mut self, object: &MappedObject, root: Option<PathBuf>) {
+        if self.room.is_none() {
+            self.seen.push(Seen {
+                path: object.path.clone(),
+                attach_path: object.attach_path.clone(),
+                root,
+                is_main: object.is_main,
+            });
+        }
+    }
+
+    /// Remembers where the objects of the plan from number `first` on lie. Only the files of these stay open, and, until
+    /// the session begins, all.
+    fn file(&mut self, plan: &Plan, first: usize, opened: Vec<Opened>, objects: &[MappedObject]) {
+        for (opened, object) in opened.into_iter().zip(objects) {
+            let planned = plan.objects.iter().enumerate().skip(first);
+            // Files of two containers have the same path: the descriptor tells them apart.
+            let mut planned = planned.filter(|(_, planned)| planned.attach_path == object.attach_path);
+            let planned = planned.next().map(|(index, _)| index);
+            if let Some(known) = self.known.get_mut(&opened.file.id)
+                && known.placed.is_none()
+            {
+                known.placed = planned.map(|object| Placement { object, copy: 0 });
+            }
+            if let Some(build) = opened.build {
+                let as_main = opened.file.is_main;
+                self.builds.insert(build, Build { planned, as_main });
+            }
+            if planned.is_some() || self.room.is_none() {
+                self.held.extend(opened.held);
+            }
+        }
+        // By object, in the order of the plan.
+        for planned in &plan.objects[first..] {
+            let of = objects
+                .iter()
+                .find(|object| object.attach_path == planned.attach_path);
+            self.debug
+                .extend(of.map(|object| Arc::clone(object.file.debug())));
+        }
+        self.probed = plan.objects.len();
+        if self.known.len() > KEPT {
+            // They are looked at again when they come again.
+            self.known.retain(|_, known| known.placed.is_some());
+            self.builds.retain(|_, build| build.planned.is_some());
+        }
     }
 
     /// Leaves out what the counters have no room for.

@@ -12,6 +12,7 @@ use super::state::State;
 use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::{Reach, link};
 use crate::object::{ObjectError, is_system_library};
+use crate::probe::plan::Placement;
 use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
 use crate::target::process::{MappedFile, Process, start_ticks};
@@ -216,21 +217,21 @@ impl State {
         if !all_known {
             self.grow(files)?;
         }
-        let objects: Vec<usize> = ids
+        let placements: Vec<Placement> = ids
             .into_iter()
-            .filter_map(|id| self.setup.catalog.object(id))
+            .filter_map(|id| self.setup.catalog.placement(id))
             .collect();
         let mut attached = Vec::new();
-        for object in objects {
+        for placement in placements {
             let is_new = self
                 .roster
                 .get_mut(pid)
-                .is_some_and(|member| member.objects.insert(object));
+                .is_some_and(|member| member.objects.insert(placement));
             if is_new {
                 let reached = (self.kernel.reach == Reach::Process).then_some(pid);
                 self.attachments
-                    .attach_object(&self.kernel, &self.setup.plan, object, reached)?;
-                attached.push(self.setup.plan.objects[object].name.as_str());
+                    .attach_object(&self.kernel, &self.setup.plan, placement, reached)?;
+                attached.push(self.setup.plan.objects[placement.object].name.as_str());
             }
         }
         if !attached.is_empty() {

@@ -1,6 +1,8 @@
 //! The processes that are targets now.
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::probe::plan::Placement;
+
 /// Processes that are remembered: their fork may be told a second time.
 const REMEMBERED: usize = 16_384;
 
@@ -20,7 +22,7 @@ pub(super) struct Member {
     /// When it started, in clock ticks since the boot.
     pub(super) start_ticks: u64,
     /// The objects of the plan that are attached in it.
-    pub(super) objects: BTreeSet<usize>,
+    pub(super) objects: BTreeSet<Placement>,
 }
 
 /// The targets, by process id.

@@ -17,6 +17,7 @@ mod http;
 mod lines;
 mod link;
 mod queries;
+mod scopes;
 mod sections;
 mod split;
 mod units;

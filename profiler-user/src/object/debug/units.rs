@@ -14,6 +14,7 @@ use super::DebugInfo;
 use super::die::{Die, InFile, Ranges};
 use super::facts::Facts;
 use super::lines::LineTable;
+use super::scopes::Scopes;
 use super::split::{Skeleton, SplitUnit};
 
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -58,6 +59,7 @@ pub struct Units<'a> {
     ranges: Vec<UnitRange>,
     pub(super) names: RefCell<HashMap<Die, Option<&'a [u8]>>>,
     tables: RefCell<Tables<'a>>,
+    pub(super) scopes: RefCell<HashMap<(InFile, u32), Rc<Scopes<'a>>>>,
     budget: Cell<u64>,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Units<'a> {
             ranges: Vec::new(),
             names: RefCell::default(),
             tables: RefCell::default(),
+            scopes: RefCell::default(),
             budget: Cell::new(bytes.saturating_mul(BUDGET_PER_BYTE).max(LEAST_BUDGET)),
         };
         units.main = units.read_units(&units.dwarf)?;
