@@ -123,9 +123,8 @@ pub(crate) fn goroutine(id: &GoroutineId) -> Option<NonNull<ThreadState>> {
 pub(crate) fn create_goroutine(id: &GoroutineId) -> Option<NonNull<ThreadState>> {
     let empty = NO_CALLS.get_ptr(0)?;
     // SAFETY: nobody writes the element.
-    GOROUTINES
-        .insert(id, unsafe { &*empty }, BPF_NOEXIST.into())
-        .ok()?;
+    let empty = unsafe { &*empty };
+    GOROUTINES.insert(id, empty, BPF_NOEXIST.into()).ok()?;
     if let Some(count) = GOROUTINE_COUNT.get_ptr_mut(0) {
         atomic::add(count, 1);
     }

@@ -1,9 +1,9 @@
 //! What happens to threads and processes. Raw tracepoints: they need no tracing file system.
 use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use profiler_common::config::{NO_ROW, TargetEntry, target_flags};
 use profiler_common::event::ProcessEventKind;
 use profiler_common::loss::LossReason;

@@ -237,7 +237,7 @@ impl Attachments {
                 "the kernel refused a probe of `{name}` at {:#x}: {source}",
                 probe.offset
             );
-            if probe.cookie.role != Role::Exit {
+            if probe.cookie.role != Role::Exit && !all_refused.contains(&probe.cookie.function) {
                 all_refused.push(probe.cookie.function);
             }
         }

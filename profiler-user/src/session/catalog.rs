@@ -84,6 +84,8 @@ pub struct Catalog {
     builds: HashMap<(PathBuf, Vec<u8>), Build>,
     /// The plan's files, held open.
     held: Vec<File>,
+    /// The other files seen before the session begins: it may have to say what is in them.
+    waiting: Vec<File>,
     /// Files of the plan.
     probed: usize,
     /// By object of the plan: where its debug information is.
@@ -106,6 +108,7 @@ impl Catalog {
             known: HashMap::new(),
             builds: HashMap::new(),
             held: Vec::new(),
+            waiting: Vec::new(),
             probed: 0,
             debug: Vec::new(),
             finder,
@@ -181,6 +184,8 @@ impl Catalog {
     /// From now on the plan may have so many functions.
     pub fn limit(&mut self, functions: usize) {
         self.room = Some(functions);
+        self.waiting = Vec::new();
+        self.seen = Vec::new();
     }
 
     /// Whether the file was looked at.
@@ -282,6 +287,9 @@ impl Catalog {
 
     /// Reads files. One that is no ELF file (a JIT's, a font) has no functions; a program must be one.
     fn read(&mut self, files: Vec<Opened>) -> Result<(Vec<Opened>, Vec<MappedObject>), SessionError> {
+        // One of many that cannot be read must not stand in the way of the others.
+        let programs = files.iter().filter(|opened| opened.file.is_main).count();
+        let is_alone = self.room.is_none() && programs <= 1;
         let mut read = Vec::new();
         for opened in files {
             let MappedFile {
@@ -303,7 +311,8 @@ impl Catalog {
                     self.note_seen(&object, root);
                     read.push((opened, object));
                 }
-                Err(error) if *is_main => return Err(error.into()),
+                Err(error) if *is_main && is_alone => return Err(error.into()),
+                Err(error) if *is_main => log::warn!("left out `{}`: {error}", path.display()),
                 Err(error) => log::debug!("left out `{}`: {error}", path.display()),
             }
         }
@@ -340,8 +349,10 @@ impl Catalog {
                 let as_main = opened.file.is_main;
                 self.builds.insert(build, Build { planned, as_main });
             }
-            if planned.is_some() || self.room.is_none() {
+            if planned.is_some() {
                 self.held.extend(opened.held);
+            } else if self.room.is_none() {
+                self.waiting.extend(opened.held);
             }
         }
         // By object, in the order of the plan.

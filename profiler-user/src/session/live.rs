@@ -247,7 +247,11 @@ impl EventLoop {
                     let joined = state.rescan();
                     self.watch_ends(state, joined);
                 }
-                _ = self.observe.tick() => state.observe()?,
+                _ = self.observe.tick() => {
+                    if let Err(error) = state.observe() {
+                        state.note_failure(&error);
+                    }
+                }
                 _ = self.refresh.tick(), if display.is_live() => {
                     let summary = state.summary(display.view());
                     display.refresh(&summary)?;

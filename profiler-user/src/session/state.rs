@@ -191,6 +191,9 @@ impl State {
     /// Functions joined the plan from number `first` on: the kernel side and the recording thread are told before they
     /// are attached.
     pub(super) fn announce_functions(&mut self, first: usize) {
+        if first == self.setup.plan.functions.len() && first > 0 {
+            return;
+        }
         for function in &self.setup.plan.functions[first..] {
             let focus = if function.focus { function_flags::FOCUS } else { 0 };
             self.kernel
