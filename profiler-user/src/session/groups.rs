@@ -12,6 +12,17 @@ const OTHERS: &str = "(others)";
 /// Identities that are kept: ended processes may still have their first look ahead.
 const KEPT: usize = 16_384;
 
+/// Whether a process is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is.
+    Meant,
+    /// Not by what is known now.
+    Doubtful,
+    /// It is not.
+    NotMeant,
+}
+
 /// Which processes are meant, and who they are.
 pub(super) struct Tracker {
     pub(super) selector: Selector,
@@ -30,8 +41,26 @@ impl Tracker {
 
     /// Whether a process is meant by itself.
     pub(super) fn means(&mut self, pid: u32) -> bool {
-        self.identity(pid)
-            .is_some_and(|identity| self.selector.matches(&identity))
+        self.verdict(pid) == Verdict::Meant
+    }
+
+    /// The same; it is in doubt where its container has no name yet, which may be the one that was asked for.
+    pub(super) fn verdict(&mut self, pid: u32) -> Verdict {
+        let Some(identity) = self.identity(pid) else {
+            return Verdict::NotMeant;
+        };
+        let by_container = !self.selector.containers.is_empty() || !self.selector.pods.is_empty();
+        let unnamed = identity
+            .container
+            .as_ref()
+            .is_none_or(|container| !container.is_named());
+        if self.selector.matches(&identity) {
+            Verdict::Meant
+        } else if by_container && unnamed {
+            Verdict::Doubtful
+        } else {
+            Verdict::NotMeant
+        }
     }
 
     /// The processes that are meant now.
