@@ -89,7 +89,6 @@ impl State {
             self.roster_notes.replaced.insert(pid);
             return Ok(Vec::new());
         }
-        self.groups.meet(pid, None, &mut self.tracker);
         match self.look(pid) {
             // A program that is no ELF file of ours ends nothing.
             Ok(()) | Err(SessionError::Target(_) | SessionError::Object(ObjectError::NotElf { .. })) => {
@@ -100,7 +99,8 @@ impl State {
     }
 
     /// A process runs another program now, told by the kernel side, which suspended return probes for it, if `hold` is not 0.
-    pub(super) fn examined(&mut self, pid: u32, hold: u32) -> Result<Vec<End>, SessionError> {
+    pub(super) fn examined(&mut self, pid: u32, hold: u32, time_ns: u64) -> Result<Vec<End>, SessionError> {
+        self.groups.executed(pid, time_ns, &mut self.tracker);
         let joined = self.executed(pid)?;
         self.kernel.release(hold.into());
         Ok(joined)

@@ -77,7 +77,8 @@ pub(super) struct Groups {
     /// By group: its values, in the order of the attributes.
     keys: Vec<Vec<String>>,
     index: HashMap<Vec<String>, usize>,
-    known: HashMap<u32, Identity>,
+    /// By process: who it was, since when (`CLOCK_MONOTONIC`, ns).
+    known: HashMap<u32, Vec<(u64, Identity)>>,
 }
 
 impl Groups {
@@ -133,24 +134,43 @@ impl Groups {
         self.by.iter().any(|attribute| !known.contains(attribute))
     }
 
-    /// A process has joined: who it is must be found out while it is there. One that is gone is like its parent.
+    /// A process has joined: who it is must be found out while it is there. A child is like its parent, until it executes
+    /// another program.
     pub(super) fn meet(&mut self, pid: u32, parent: Option<u32>, tracker: &mut Tracker) {
         if !self.needs_identity() {
             return;
         }
-        let like_parent = || {
-            let parent = self.known.get(&parent?)?;
+        let like_parent = parent.and_then(|parent| {
+            let (_, parent) = self.known.get(&parent)?.last()?;
+            let inner_pid = tracker.identity(pid).map_or(0, |identity| identity.inner_pid);
             Some(Identity {
                 pid,
+                inner_pid,
                 ..parent.clone()
             })
-        };
-        if let Some(identity) = tracker.identity(pid).or_else(like_parent) {
+        });
+        if let Some(identity) = like_parent.or_else(|| tracker.identity(pid)) {
             if self.known.len() >= KEPT {
                 self.known.clear();
             }
-            self.known.insert(pid, identity);
+            self.known.insert(pid, vec![(0, identity)]);
         }
+    }
+
+    /// A process runs another program since `time_ns`.
+    pub(super) fn executed(&mut self, pid: u32, time_ns: u64, tracker: &mut Tracker) {
+        if self.needs_identity()
+            && let Some(identity) = tracker.identity(pid)
+        {
+            self.known.entry(pid).or_default().push((time_ns, identity));
+        }
+    }
+
+    /// Who a process was at `time_ns`, as far as that was found out.
+    fn identity_at(&self, pid: u32, time_ns: u64) -> Option<&Identity> {
+        let known = self.known.get(&pid)?;
+        let then = known.iter().rev().find(|(since, _)| *since <= time_ns);
+        then.or(known.first()).map(|(_, identity)| identity)
     }
 
     /// Finds out whose the rows are that were given since.
@@ -172,8 +192,8 @@ impl Groups {
 
     fn key(&mut self, owner: &RowOwner, tracker: &mut Tracker) -> Vec<String> {
         let identity = if self.needs_identity() {
-            let now = tracker.identity(owner.pid);
-            now.or_else(|| self.known.get(&owner.pid).cloned())
+            let then = self.identity_at(owner.pid, owner.since_ns).cloned();
+            then.or_else(|| tracker.identity(owner.pid))
         } else {
             None
         };

@@ -286,7 +286,7 @@ impl EventLoop {
             Notice::Failed => return Some(End::RecorderFailed),
             // The kernel side's ids are not ours: perf events tell the same with ours.
             Notice::Exec { .. } | Notice::Forked { .. } if !self.sees_host_pids => Ok(Vec::new()),
-            Notice::Exec { pid, hold } => state.examined(pid, hold),
+            Notice::Exec { pid, hold, time_ns } => state.examined(pid, hold, time_ns),
             Notice::Forked { parent, child } => Ok(state.forked(parent, child)),
             Notice::Life(event) => state.life(&event),
         };
