@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Entry, List, ListError, chosen, column};
 use crate::cli::list::ListConfig;
 use crate::object::ObjectFile;
+use crate::object::debug::Search;
 use crate::object::inventory::Inventory;
 use crate::probe::pattern::ObjectPattern;
 use crate::target::TargetError;
@@ -35,6 +36,8 @@ pub(super) struct Found {
     pub(super) is_main: bool,
     /// Who maps it.
     pub(super) pids: Vec<u32>,
+    /// As it is mapped, if it is.
+    mapped: Option<MappedFile>,
 }
 
 /// Lists the objects that are asked for: programs first, by path.
@@ -73,9 +76,14 @@ pub(super) fn find(config: &ListConfig) -> Result<Vec<Found>, ListError> {
     Ok(found)
 }
 
-/// Reads a file.
+/// Reads a file; its debug file, too, where that names the functions, as for `attach`.
 pub(super) fn open(found: &Found) -> Result<ObjectFile, ListError> {
-    Ok(ObjectFile::open(&found.open, found.name.clone())?)
+    let search = Search {
+        root: found.mapped.as_ref().and_then(MappedFile::root),
+        path: found.path.clone(),
+        ..Search::default()
+    };
+    Ok(ObjectFile::open_with(&found.open, found.name.clone(), search)?)
 }
 
 fn named(path: &Path) -> Found {
@@ -85,6 +93,7 @@ fn named(path: &Path) -> Found {
         open: path.to_owned(),
         is_main: true,
         pids: Vec::new(),
+        mapped: None,
     }
 }
 
@@ -115,18 +124,14 @@ fn of_processes(config: &ListConfig) -> Result<Vec<Found>, ListError> {
 }
 
 fn add(files: &mut HashMap<FileId, Found>, file: MappedFile, pid: u32) {
-    let MappedFile {
-        id,
-        attach_path,
-        path,
-        is_main,
-    } = file;
-    let found = files.entry(id).or_insert_with(|| Found {
-        name: file_name(&path),
-        path,
-        open: attach_path,
+    let is_main = file.is_main;
+    let found = files.entry(file.id).or_insert_with(|| Found {
+        name: file_name(&file.path),
+        path: file.path.clone(),
+        open: file.attach_path.clone(),
         is_main: false,
         pids: Vec::new(),
+        mapped: Some(file),
     });
     found.is_main |= is_main;
     found.pids.push(pid);

@@ -1,11 +1,11 @@
 //! What a file brings along to tell its functions by, without reading it: its sections.
-use std::fs::File;
 use std::path::Path;
 
 use object::read::elf::FileHeader as _;
 use object::{Endianness, elf};
 
 use super::{ObjectError, source};
+use crate::rooted;
 
 /// Where names and places of functions can come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Inventory {
 impl Inventory {
     /// Looks at the sections of the file at `path`; `name` is its file name as the target knows it.
     pub fn of(path: &Path, name: &str) -> Result<Self, ObjectError> {
-        let file = File::open(path).map_err(|source| ObjectError::Read {
+        let file = rooted::open_plain(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;

@@ -34,7 +34,7 @@ pub use units::Units;
 
 use super::go::{GoLines, Place as GoTable};
 use super::source::Source;
-use find::{Answer, Found, Wanted};
+use find::{Answer, At, Lookup, Wanted};
 use link::{DebugLink, SharedLink};
 use sections::{Defect, SectionTable};
 use split::SplitFiles;
@@ -93,7 +93,7 @@ pub struct DebugSource {
     build_id: Option<Vec<u8>>,
     /// Where Go's own table of lines is: it stays when debug information is stripped.
     go: Option<GoTable>,
-    search: Search,
+    lookup: Lookup,
     table: OnceLock<Result<SectionTable, Defect>>,
     separate: OnceLock<Answer>,
 }
@@ -105,7 +105,7 @@ impl DebugSource {
             own,
             build_id: None,
             go: None,
-            search,
+            lookup: Lookup::new(search),
             table: OnceLock::new(),
             separate: OnceLock::new(),
         }
@@ -141,7 +141,7 @@ impl DebugSource {
                 let section = table.bytes(&self.own, ".gnu_debuglink").ok()?;
                 DebugLink::parse(&section)
             });
-            let answer = self.search.separate(Wanted {
+            let answer = self.lookup.separate(Wanted {
                 build_id: self.build_id.as_deref(),
                 link: link.as_ref(),
                 own: &self.own,
@@ -177,13 +177,13 @@ impl DebugSource {
                 why: defect.text(),
             }
         };
-        let own = self.table().map_err(damaged(&self.search.path))?;
-        let (path, source, table) = if own.has_debug_information() {
-            (self.search.path.as_path(), &*self.own, own)
+        let own = self.table().map_err(damaged(self.lookup.path()))?;
+        let (path, at, source, table) = if own.has_debug_information() {
+            (self.lookup.path(), None, &*self.own, own)
         } else {
             match &self.separate().found {
-                Some(Found { path, source, table }) if table.has_debug_information() => {
-                    (path.as_path(), source, table)
+                Some(found) if found.table.has_debug_information() => {
+                    (found.path.as_path(), Some(&found.at), &found.source, &found.table)
                 }
                 Some(_) | None => {
                     return Err(DebugError::Missing {
@@ -195,21 +195,26 @@ impl DebugSource {
             }
         };
         let main = table.dwarf(source, false).map_err(damaged(path))?;
-        let shared = self.shared(path, source, table);
+        let shared = self.shared(at, source, table);
         Ok(DebugInfo {
             path: path.to_owned(),
             main,
             shared,
-            split: SplitFiles::new(self.search.clone(), path.to_owned()),
+            split: SplitFiles::new(self.lookup.clone(), at.cloned()),
         })
     }
 
     /// What this file's debug information has in common with others', and dwz has put into a file of its own.
-    fn shared(&self, path: &Path, source: &Source, table: &SectionTable) -> Option<DwarfSections<Vec<u8>>> {
+    fn shared(
+        &self,
+        near: Option<&At>,
+        source: &Source,
+        table: &SectionTable,
+    ) -> Option<DwarfSections<Vec<u8>>> {
         let section = |name| table.bytes(source, name).unwrap_or_default();
         let link = SharedLink::parse(&section(".gnu_debugaltlink"))
             .or_else(|| SharedLink::parse_standard(&section(".debug_sup")))?;
-        let answer = self.search.shared(&link, path, source);
+        let answer = self.lookup.shared(&link, near, source);
         for reason in &answer.refused {
             log::warn!("{}: {reason}", self.name);
         }
