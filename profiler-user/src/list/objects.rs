@@ -1,14 +1,16 @@
 //! The list of executables and libraries, and the files that functions are looked for in.
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use log::Level;
 use serde_json::json;
 
 use super::{Entry, List, ListError, chosen, column};
 use crate::cli::list::ListConfig;
 use crate::object::ObjectFile;
-use crate::object::debug::Search;
+use crate::object::debug::{DebugPlace, Search};
 use crate::object::inventory::Inventory;
 use crate::probe::pattern::ObjectPattern;
 use crate::target::TargetError;
@@ -40,6 +42,33 @@ pub(super) struct Found {
     mapped: Option<MappedFile>,
 }
 
+impl Found {
+    /// What was read. A file that a process maps ends no list: it may be unreadable, or gone meanwhile. That is said of
+    /// programs; libraries need not be files with functions.
+    pub(super) fn unless_unreadable<T>(&self, read: Result<T, ListError>) -> Result<Option<T>, ListError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if self.mapped.is_none() => Err(error),
+            Err(error) => {
+                let level = if self.is_main { Level::Warn } else { Level::Debug };
+                log::log!(level, "left out `{}`: {}", self.path.display(), chain(&error));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// Lists the objects that are asked for: programs first, by path.
 pub(super) fn list(config: &ListConfig) -> Result<List, ListError> {
     let patterns = config
@@ -53,10 +82,9 @@ pub(super) fn list(config: &ListConfig) -> Result<List, ListError> {
         if !patterns.is_empty() && !patterns.iter().any(is_meant) {
             continue;
         }
-        match open(&found).and_then(|file| Ok((file, Inventory::of(&found.open, &found.name)?))) {
-            Ok((file, inventory)) => entries.push(entry(&found, &file, &inventory)),
-            Err(error) if found.is_main => return Err(error),
-            Err(error) => log::debug!("left out `{}`: {error}", found.path.display()),
+        let read = open(&found).and_then(|file| Ok((file, Inventory::of(&found.open, &found.name)?)));
+        if let Some((file, inventory)) = found.unless_unreadable(read)? {
+            entries.push(entry(&found, &file, &inventory));
         }
     }
     Ok(List {
@@ -123,7 +151,8 @@ fn of_processes(config: &ListConfig) -> Result<Vec<Found>, ListError> {
     Ok(files.into_values().collect())
 }
 
-fn add(files: &mut HashMap<FileId, Found>, file: MappedFile, pid: u32) {
+/// Adds a file that a process maps.
+pub(super) fn add(files: &mut HashMap<FileId, Found>, file: MappedFile, pid: u32) {
     let is_main = file.is_main;
     let found = files.entry(file.id).or_insert_with(|| Found {
         name: file_name(&file.path),
@@ -141,12 +170,17 @@ fn entry(found: &Found, file: &ObjectFile, inventory: &Inventory) -> Entry {
     let build_id = file.build_id().map(hexadecimal);
     let sources: Vec<&str> = inventory.sources.iter().map(|source| source.name()).collect();
     let path = found.path.to_string_lossy();
+    let debug_info = match file.debug().place() {
+        DebugPlace::Own => "own",
+        DebugPlace::Separate => "separate file",
+        DebugPlace::Nowhere => "none",
+    };
     let cells = vec![
         path.clone().into_owned(),
         build_id.clone().unwrap_or_default(),
         file.functions().len().to_string(),
         sources.join("+"),
-        if inventory.debug_info { "yes" } else { "no" }.to_owned(),
+        debug_info.to_owned(),
         found.pids.len().to_string(),
     ];
     let json = json!({
@@ -155,7 +189,7 @@ fn entry(found: &Found, file: &ObjectFile, inventory: &Inventory) -> Entry {
         "build_id": build_id,
         "functions": file.functions().len(),
         "function_sources": sources,
-        "debug_info": inventory.debug_info,
+        "debug_info": debug_info,
         "is_program": found.is_main,
         "pids": found.pids,
     });

@@ -59,8 +59,6 @@ impl FunctionSource {
 pub struct Inventory {
     /// What tells its functions, the best first.
     pub sources: Vec<FunctionSource>,
-    /// Whether it has debug information of its own.
-    pub debug_info: bool,
 }
 
 impl Inventory {
@@ -93,10 +91,7 @@ impl Inventory {
         };
         let mut sources = FunctionSource::ALL.to_vec();
         sources.retain(|source| has(source.sections()));
-        Ok(Self {
-            sources,
-            debug_info: has(&[".debug_info", ".zdebug_info"]),
-        })
+        Ok(Self { sources })
     }
 }
 
@@ -108,10 +103,9 @@ mod tests {
     use crate::object::ObjectError;
 
     #[test]
-    fn this_program_has_a_symbol_table_and_debug_information() {
+    fn this_program_has_a_symbol_table_and_unwind_tables() {
         let own = std::env::current_exe().unwrap();
         let inventory = Inventory::of(&own, "own").unwrap();
-        assert!(inventory.debug_info);
         assert_eq!(inventory.sources.first(), Some(&FunctionSource::SymbolTable));
         assert!(inventory.sources.contains(&FunctionSource::UnwindTables));
     }

@@ -85,6 +85,17 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Which file has an object's debug information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugPlace {
+    /// The object itself.
+    Own,
+    /// A separate debug file.
+    Separate,
+    /// None that was found.
+    Nowhere,
+}
+
 /// Where one object's debug information is. Cheap to keep: only sections' names are read, and only when somebody asks.
 #[derive(Debug)]
 pub struct DebugSource {
@@ -160,12 +171,18 @@ impl DebugSource {
 
     /// Whether there is anything to load. Looks for the separate debug file.
     pub fn is_there(&self) -> bool {
-        self.table().is_ok_and(SectionTable::has_debug_information)
-            || self
-                .separate()
-                .found
-                .as_ref()
-                .is_some_and(|found| found.table.has_debug_information())
+        self.place() != DebugPlace::Nowhere
+    }
+
+    /// Where it is. Looks for the separate debug file.
+    pub fn place(&self) -> DebugPlace {
+        if self.table().is_ok_and(SectionTable::has_debug_information) {
+            return DebugPlace::Own;
+        }
+        match &self.separate().found {
+            Some(found) if found.table.has_debug_information() => DebugPlace::Separate,
+            Some(_) | None => DebugPlace::Nowhere,
+        }
     }
 
     /// Reads the debug information.
