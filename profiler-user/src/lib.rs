@@ -1,6 +1,6 @@
 //! ebpf-prof: which functions an unmodified process calls, how often and for how long.
 //!
-//! Imports point one way: `cli → session → {recorder, ui} → {aggregate, resolve, probe} → {event, target, object, kernel} →
+//! Imports point one way: `cli → session → {recorder, ui} → {monitor, aggregate, resolve, probe} → {event, target, object, kernel} →
 //! record`.
 pub mod aggregate;
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod event;
 pub mod kernel;
 pub mod list;
+pub mod monitor;
 pub mod object;
 pub mod probe;
 pub mod record;

@@ -65,7 +65,7 @@ fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
 fn replay(config: &ReplayConfig) -> Result<(), Box<dyn Error>> {
     let events = EventFileReader::open(&config.file)?;
     let recorder = config.recording.kind.open(&config.recording.output)?;
-    recorder::replay(events, recorder)?;
+    recorder::replay(events, config.monitor.form, recorder)?;
     Ok(())
 }
 

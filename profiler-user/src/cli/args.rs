@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use super::grouping::GroupingArgs;
 use super::list::ListArgs;
+use super::monitor::MonitorArgs;
 use super::parse::{self, Budget};
 use super::symbols::SymbolArgs;
 use super::targets::{TARGETING, TargetArgs};
@@ -44,7 +45,8 @@ Examples:
   sudo ebpf-prof attach -p 12,34 --object libssl.so.3 --function '*' --duration 30s
   sudo ebpf-prof attach --container web-1 --function 'libc:malloc'
   sudo ebpf-prof attach --systemd-unit postgresql --children --user postgres
-  sudo ebpf-prof attach -p 1234 --focus handle_request --recording csv -o - | head";
+  sudo ebpf-prof attach -p 1234 --focus handle_request --recording csv -o - | head
+  sudo ebpf-prof attach -p 1234 --function 'load_*' --monitor function-memory -o memory.csv";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -116,6 +118,9 @@ pub struct ReplayArgs {
     /// The recorded events
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// What is made of them.
+    #[command(flatten)]
+    pub monitor: MonitorArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -145,6 +150,9 @@ pub struct SessionArgs {
     /// Where names and lines come from.
     #[command(flatten)]
     pub symbols: SymbolArgs,
+    /// What is recorded of each call.
+    #[command(flatten, next_help_heading = OUTPUT)]
+    pub monitor: MonitorArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,

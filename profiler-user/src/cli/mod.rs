@@ -4,6 +4,7 @@ pub mod config;
 mod error;
 pub mod grouping;
 pub mod list;
+pub mod monitor;
 mod parse;
 pub mod symbols;
 mod targets;
