@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod list;
 pub mod monitor;
 pub mod object;
+pub mod plot;
 pub mod probe;
 pub mod record;
 pub mod recorder;

@@ -10,6 +10,7 @@ use super::grouping::GroupingArgs;
 use super::list::ListArgs;
 use super::monitor::MonitorArgs;
 use super::parse::{self, Budget};
+use super::plot::PlotArgs;
 use super::symbols::SymbolArgs;
 use super::targets::{TARGETING, TargetArgs};
 use crate::describe::Table;
@@ -62,6 +63,12 @@ Examples:
   ebpf-prof list functions 'libc:*alloc*' -p 1234
   ebpf-prof list functions 'parse_*' --file ./server --json";
 
+const PLOT_EXAMPLES: &str = "\
+Examples:
+  sudo ebpf-prof run --function 'load_*' --monitor function-memory -o memory.csv -- ./server
+  ebpf-prof plot memory.csv --y RSS -o memory.svg
+  ebpf-prof plot calls.csv --y duration_ns --by function -o calls.png";
+
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CommandArgs {
@@ -74,6 +81,9 @@ pub enum CommandArgs {
     /// List processes, containers, executables and libraries, or functions
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
+    /// Draw a column of a recording as SVG or PNG
+    #[command(after_help = PLOT_EXAMPLES)]
+    Plot(PlotArgs),
     /// Say what the kernel, the permissions and the build allow, and what is missing
     Doctor,
     /// Turn recorded events into records

@@ -13,6 +13,7 @@ use super::grouping;
 use super::list::ListConfig;
 use super::monitor::MonitorArgs;
 pub use super::parse::Budget;
+use super::plot::PlotConfig;
 pub use super::symbols::{Download, Inlined, SymbolConfig};
 use crate::describe::Table;
 use crate::kernel::AttachMode;
@@ -40,6 +41,8 @@ pub enum Command {
     Run(RunConfig),
     /// List what there is.
     List(ListConfig),
+    /// Draw a recording.
+    Plot(PlotConfig),
     /// Say what the machine can do.
     Doctor,
     /// Turn recorded events into records.
@@ -212,6 +215,7 @@ impl TryFrom<Args> for Command {
             CommandArgs::Attach(attach) => attach.try_into().map(Self::Attach),
             CommandArgs::Run(run) => run.try_into().map(Self::Run),
             CommandArgs::List(list) => list.try_into().map(Self::List),
+            CommandArgs::Plot(plot) => plot.try_into().map(Self::Plot),
             CommandArgs::Doctor => Ok(Self::Doctor),
             CommandArgs::Replay(replay) => replay.try_into().map(Self::Replay),
             CommandArgs::Describe(describe) => Ok(Self::Describe(describe.table)),

@@ -6,6 +6,7 @@ pub mod grouping;
 pub mod list;
 pub mod monitor;
 mod parse;
+pub mod plot;
 pub mod symbols;
 mod targets;
 #[cfg(test)]
