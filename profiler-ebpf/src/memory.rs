@@ -60,16 +60,22 @@ fn field<T: Copy>(structure: *const u8, offset: u32) -> T {
     unsafe { core::ptr::read_volatile(structure.wrapping_add(offset as usize).cast::<T>()) }
 }
 
+/// Not by typed loads: verifiers of that time refuse those from an array of `atomic_long_t`.
 #[inline(always)]
 fn single_pages(task: *const u8, mm: *const u8) -> i64 {
-    rss::COUNTERS.into_iter().fold(0, |pages, counter| {
-        let counted = field::<i64>(mm, maps::rss() + counter * maps::rss_stride());
-        let held_back = match maps::rss_held_back() {
-            0 => 0,
-            first => field::<i32>(task, first + counter * 4),
-        };
-        pages + counted + i64::from(held_back)
-    })
+    let mut counted = [0_i64; 4];
+    let from = mm.wrapping_add(maps::rss() as usize);
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel((&raw mut counted).cast(), 32, from.cast()) };
+    let mut held_back = [0_i32; 4];
+    if maps::rss_held_back() != 0 {
+        let from = task.wrapping_add(maps::rss_held_back() as usize);
+        // SAFETY: as above.
+        unsafe { bpf_probe_read_kernel((&raw mut held_back).cast(), 16, from.cast()) };
+    }
+    let [files, anonymous, _swapped, shared] = counted;
+    let [more_files, more_anonymous, _more_swapped, more_shared] = held_back.map(i64::from);
+    files + anonymous + shared + more_files + more_anonymous + more_shared
 }
 
 /// The sum over CPUs, for [`add_part`].
@@ -116,7 +122,8 @@ unsafe extern "C" fn add_part(cpu: u64, sum: *mut Sum) -> u64 {
         let from = sum.parts[0].wrapping_add(distance);
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel((&raw mut parts).cast(), 16, from as *const _) };
-        sum.pages += i64::from(parts[0]) + i64::from(parts[1]) + i64::from(parts[3]);
+        let [files, anonymous, _swapped, shared] = parts.map(i64::from);
+        sum.pages += files + anonymous + shared;
         return 0;
     }
     for part in sum.parts {
