@@ -44,6 +44,18 @@ pub struct FunctionEvent {
     pub reserved: u8,
 }
 
+/// A call or a return, and how much memory the process had then. 48 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FunctionMemoryEvent {
+    /// The call or return.
+    pub call: FunctionEvent,
+    /// Resident memory, bytes.
+    pub rss: u64,
+    /// Mapped memory, bytes.
+    pub vms: u64,
+}
+
 /// What a [`ProcessEvent`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -90,4 +102,5 @@ pub struct ProcessEvent {
     pub comm: [u8; 16],
 }
 
-const _: () = assert!(size_of::<FunctionEvent>() == 32 && size_of::<ProcessEvent>() == 40);
+const _: () = assert!(size_of::<FunctionEvent>() == 32 && size_of::<FunctionMemoryEvent>() == 48);
+const _: () = assert!(size_of::<ProcessEvent>() == 40);

@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_ge
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
 use profiler_common::config::{
-    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, OTHERS_ROW, RowOwner, TargetEntry, hold,
+    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, MemoryCounters, OTHERS_ROW, RowOwner, TargetEntry, hold,
 };
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -42,6 +42,18 @@ static CONFIG: KernelConfig = KernelConfig {
     can_hold: 0,
     task_signal: 0,
     signal_live: 0,
+    memory: MemoryCounters {
+        form: 0,
+        rss: 0,
+        stride: 0,
+        parts: 0,
+        held_back: 0,
+        total_vm: 0,
+        page_shift: 0,
+        cpus: 0,
+        map_parts: 0,
+        reserved: 0,
+    },
 };
 
 /// Flags per function ([`profiler_common::stats::function_flags`]).
@@ -178,14 +190,16 @@ pub(crate) fn config() -> KernelConfig {
 }
 
 macro_rules! config_field {
-    ($($name:ident: $type:ty),+ $(,)?) => {$(
+    ($($name:ident: $type:ty $(= $group:ident . $field:ident)?),+ $(,)?) => {$(
         /// One setting of the session.
         #[inline(always)]
         pub(crate) fn $name() -> $type {
             // SAFETY: a valid, initialized static.
-            unsafe { core::ptr::read_volatile(&raw const CONFIG.$name) }
+            unsafe { core::ptr::read_volatile(config_field!(@place $name $(= $group.$field)?)) }
         }
     )+};
+    (@place $name:ident) => { &raw const CONFIG.$name };
+    (@place $name:ident = $group:ident . $field:ident) => { &raw const CONFIG.$group.$field };
 }
 config_field!(
     function_count: u32,
@@ -200,6 +214,16 @@ config_field!(
     keep_on_exec: u32,
     own_tgid: u32,
     can_hold: u32,
+    rss_form: u32 = memory.form,
+    rss: u32 = memory.rss,
+    rss_stride: u32 = memory.stride,
+    rss_parts: u32 = memory.parts,
+    rss_held_back: u32 = memory.held_back,
+    rss_cpus: u32 = memory.cpus,
+    total_vm: u32 = memory.total_vm,
+    page_shift: u32 = memory.page_shift,
+    map_parts: u32 = memory.map_parts,
+    task_mm: u32,
 );
 
 #[inline(always)]

@@ -4,7 +4,9 @@ use std::os::fd::BorrowedFd;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
-use profiler_common::config::{Grouping, KernelConfig, MAX_GOROUTINES, NO_ROW, RowOwner, hold, target_flags};
+use profiler_common::config::{
+    Grouping, KernelConfig, MAX_GOROUTINES, MemoryCounters, NO_ROW, RowOwner, hold, target_flags,
+};
 use profiler_common::cookie::FunctionId;
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -15,9 +17,10 @@ use super::error::KernelError;
 use super::layout::CounterLayout;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
 use super::map::{MappedArray, SharedWord};
+use super::memory::{self, RssExactness};
 use super::program::{ProgramSource, Programs, map_fd};
 use super::ring::Ring;
-use super::{AttachMode, Reach};
+use super::{AttachMode, EventDetail, Reach};
 
 /// The kernel side, compiled by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profiler-ebpf"));
@@ -42,6 +45,8 @@ pub struct KernelSettings {
     pub goroutines: bool,
     /// Size of the event ring, bytes, a power of two; `None` = no events are wanted.
     pub ring_bytes: Option<u32>,
+    /// What events say beside the call or return.
+    pub detail: EventDetail,
 }
 
 /// The kernel side, loaded.
@@ -54,6 +59,8 @@ pub struct Kernel {
     pub reach: Reach,
     /// The counters' layout.
     pub layout: CounterLayout,
+    /// How exact the resident memory in events is; none = it is not in them.
+    pub rss: Option<RssExactness>,
     /// Flags per function.
     pub functions: MappedArray<u32>,
     /// `rows × functions` counters.
@@ -99,7 +106,11 @@ impl Kernel {
     /// Loads the programs and makes their maps. Nothing is attached but the tracepoints of threads and processes.
     pub fn load(settings: &KernelSettings) -> Result<Self, KernelError> {
         let offsets = kernel_offsets()?;
-        let mut ebpf = load_object(settings, offsets)?;
+        let memory = match settings.detail {
+            EventDetail::Call => MemoryCounters::default(),
+            EventDetail::CallAndMemory => memory::to_read(offsets.memory)?,
+        };
+        let mut ebpf = load_object(settings, offsets, memory)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
         let only_counted = settings.ring_bytes.is_none() && !settings.focus;
         let programs = Programs::load(&source, settings.mode, only_counted)?;
@@ -110,6 +121,7 @@ impl Kernel {
             mode: settings.mode,
             reach: settings.reach,
             layout,
+            rss: memory::exactness(&memory),
             functions: MappedArray::new(
                 "FUNCTIONS",
                 array_fd(&ebpf, "FUNCTIONS")?,
@@ -341,7 +353,11 @@ fn can_hold(mode: AttachMode, reach: Reach) -> bool {
     mode == AttachMode::Session && looks_first
 }
 
-fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf, KernelError> {
+fn load_object(
+    settings: &KernelSettings,
+    offsets: KernelOffsets,
+    memory: MemoryCounters,
+) -> Result<Ebpf, KernelError> {
     let KernelSettings {
         mode,
         layout,
@@ -349,6 +365,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         focus,
         goroutines,
         ring_bytes,
+        detail: _,
     } = *settings;
     let ring = ring_bytes.unwrap_or(MIN_RING);
     let config = KernelConfig {
@@ -375,6 +392,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         can_hold: can_hold(mode, reach).into(),
         task_signal: offsets.task_signal,
         signal_live: offsets.signal_live,
+        memory,
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     EbpfLoader::new()
@@ -387,6 +405,7 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         .map_max_entries("LOSS", layout.cpus * LOSS_REASONS)
         .map_max_entries("FOREIGN", layout.cpus)
         .map_max_entries("ROWS", layout.rows)
+        .map_max_entries("CPU_DISTANCES", memory.cpus.max(1))
         .map_max_entries("GOROUTINES", if goroutines { MAX_GOROUTINES } else { 1 })
         .map_max_entries("EVENTS", ring)
         .load(OBJECT)

@@ -60,6 +60,8 @@ pub struct ReaderResult {
 
 /// What becomes of events.
 pub struct Reading {
+    /// What the ring of events holds.
+    stream: Stream,
     pipeline: Option<EventPipeline>,
     lines: LinesAhead,
     patience: Duration,
@@ -72,6 +74,7 @@ impl Reading {
         const BYTES_PER_SECOND: f64 = (64 << 20) as f64;
         let patience = (f64::from(ring_bytes) / BYTES_PER_SECOND).min(2.0);
         Self {
+            stream: pipeline.as_ref().map_or(Stream::Functions, EventPipeline::stream),
             pipeline,
             lines,
             patience: Duration::from_secs_f64(patience),
@@ -96,6 +99,7 @@ impl Reader {
     pub fn start(
         (events, processes): (Ring, Ring),
         Reading {
+            stream,
             pipeline,
             lines,
             patience,
@@ -112,6 +116,7 @@ impl Reader {
         });
         let mut reading = Loop {
             events,
+            stream,
             processes,
             pipeline,
             lines: Some(lines),
@@ -149,6 +154,7 @@ impl Reader {
 
 struct Loop {
     events: Ring,
+    stream: Stream,
     processes: Ring,
     pipeline: Option<EventPipeline>,
     /// Lines that the pipeline does not have yet.
@@ -211,6 +217,7 @@ impl Loop {
     fn turn(&mut self, only_processes: bool) -> usize {
         let Self {
             events,
+            stream,
             processes,
             pipeline,
             lines: _,
@@ -233,7 +240,7 @@ impl Loop {
                 if outlet.is_news(message) {
                     outlet.take_processes(processes);
                 }
-                outlet.take(Stream::Functions, message);
+                outlet.take(*stream, message);
             });
             if taken.is_none() {
                 break;
@@ -246,6 +253,7 @@ impl Loop {
     fn attempt(&mut self, action: impl FnOnce(&mut EventPipeline) -> Result<(), RecorderError>) {
         let Self {
             events: _,
+            stream: _,
             processes: _,
             pipeline,
             lines: _,
@@ -264,6 +272,7 @@ impl Loop {
         self.attempt(|pipeline| pipeline.losses(losses));
         let Self {
             events: _,
+            stream: _,
             processes: _,
             pipeline,
             lines: _,
@@ -358,6 +367,11 @@ fn notice(message: &[u8]) -> Option<Notice> {
             hold: event.child,
             time_ns: event.time_ns,
         }),
-        Event::Call(_) | Event::Return(_) | Event::ThreadSeen(_) | Event::ThreadExit(_) => None,
+        Event::Call(_)
+        | Event::Return(_)
+        | Event::CallWithMemory(_)
+        | Event::ReturnWithMemory(_)
+        | Event::ThreadSeen(_)
+        | Event::ThreadExit(_) => None,
     }
 }

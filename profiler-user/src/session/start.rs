@@ -104,12 +104,11 @@ fn pipeline(
     more_names: Receiver<NewNames>,
 ) -> Result<EventPipeline, SessionError> {
     let names = resolve::function_names(&setup.plan, 0);
-    let mut pipeline = EventPipeline::with_processes(
-        names,
-        recorder,
+    let who = (
         Threads::of_this_machine(),
         Processes::of_this_machine(&config.columns),
-    )?;
+    );
+    let mut pipeline = EventPipeline::of_form(config.monitor.form, names, recorder, who)?;
     pipeline.expect_names(more_names);
     for pid in setup.mapped_by.keys() {
         pipeline.meet(*pid);
@@ -237,6 +236,7 @@ fn load(
         focus: !config.selection.focus.is_empty(),
         goroutines: goroutines || may_come,
         ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
+        detail: config.monitor.detail,
     })?)
 }
 
