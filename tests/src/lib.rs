@@ -12,6 +12,7 @@
 
 pub mod containers;
 pub mod kernel;
+pub mod memory;
 pub mod process;
 pub mod profiler;
 pub mod program;

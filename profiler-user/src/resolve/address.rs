@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -116,6 +117,10 @@ impl AddressResolver {
     /// Looks at what a process has mapped now: when it starts to matter, and before it ends.
     pub fn learn(&mut self, pid: u32) -> Result<(), TargetError> {
         let mappings = Mappings::of(pid)?;
+        if mappings.is_empty() {
+            // It has ended, and nobody has waited for it yet: what was known of it stays.
+            return Err(TargetError::Ended { pid });
+        }
         self.learn_from(pid, mappings);
         Ok(())
     }
@@ -165,6 +170,18 @@ impl AddressResolver {
             return self.find(pid, address);
         }
         found
+    }
+
+    /// What lies at an offset of a file. `None`: there is no file of this path, or it is another one by now.
+    pub fn in_file(&mut self, path: &Path, inode: u64, offset: u64) -> Option<Place> {
+        let file = File::open(path).ok()?;
+        if file.metadata().ok()?.ino() != inode {
+            return None;
+        }
+        let key = (FileId::of_file(&file).ok()?, object::build_id(&file));
+        let new = || Object::new(&file_name(path), Source::File(file));
+        let object = self.objects.entry(key).or_insert_with(new);
+        Some(object.place(Kind::File, offset))
     }
 
     /// What is known of the kernel's functions.

@@ -49,7 +49,12 @@ impl State {
                 | LossReason::BadCookie
                 | LossReason::UnknownGoroutine
                 | LossReason::TargetsFull
-                | LossReason::Held => (*reason, self.kernel.lost(*reason)),
+                | LossReason::Held
+                | LossReason::LiveFull
+                | LossReason::SitesFull
+                | LossReason::PointerUnreadable
+                | LossReason::StackLost
+                | LossReason::ProcessesFull => (*reason, self.kernel.lost(*reason)),
             })
             .collect()
     }
@@ -165,8 +170,17 @@ impl State {
         if self.kernel.layout.resolution.is_none() {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
-        notes.extend(left_out_note(&self.setup.plan.left_out));
         notes.extend(self.lines.notes().iter().cloned());
+        notes.extend(self.course_notes());
+        notes.extend(Groups::note(&self.kernel));
+        notes.extend(self.census.as_mut().and_then(Census::note).map(str::to_owned));
+        notes.extend(self.notes.iter().cloned());
+        notes
+    }
+
+    /// What must be said of the plan and of the targets' course, whatever is followed.
+    pub(super) fn course_notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = left_out_note(&self.setup.plan.left_out).into_iter().collect();
         if !self.attachments.refused().is_empty() {
             notes.push(format!(
                 "the kernel refused: {}",
@@ -175,9 +189,6 @@ impl State {
         }
         notes.extend(self.kernel.rss.and_then(memory_note));
         notes.extend(self.roster_note());
-        notes.extend(Groups::note(&self.kernel));
-        notes.extend(self.census.as_mut().and_then(Census::note).map(str::to_owned));
-        notes.extend(self.notes.iter().cloned());
         notes
     }
 
