@@ -161,6 +161,7 @@ impl Groups {
             | Attribute::User
             | Attribute::Cgroup
             | Attribute::Container
+            | Attribute::ContainerId
             | Attribute::Image
             | Attribute::Pod
             | Attribute::Namespace

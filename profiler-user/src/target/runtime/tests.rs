@@ -141,7 +141,7 @@ fn kubernetes_on_docker_has_its_pod_in_the_labels() {
         (found.runtime, found.pod.clone()),
         (Runtime::Docker, Some(cart()))
     );
-    assert_eq!(found.display_name(), "server");
+    assert_eq!(found.short_name(), "server");
     let sandbox = config.replace("\"server\"", "\"POD\"");
     let host = Host::new().with("var/lib/docker/containers/<ID>/config.v2.json", &sandbox);
     let found = host.find("/kubepods/burstable/pod1/<ID>").unwrap();
@@ -164,7 +164,7 @@ fn containerd_under_kubernetes_is_known_by_its_bundles_annotations() {
             (Runtime::Containerd, Some(cart()))
         );
         assert_eq!(found.image.as_deref(), Some("registry.local/cart:3"));
-        assert_eq!(found.display_name(), "server");
+        assert_eq!(found.short_name(), "server");
     }
     let sandbox = config.replace("io.kubernetes.cri.container-name", "other");
     let host = Host::new().with(
@@ -173,7 +173,7 @@ fn containerd_under_kubernetes_is_known_by_its_bundles_annotations() {
     );
     let found = host.find("/kubepods/pod1/<ID>").unwrap();
     assert_eq!(found.pod.as_ref().unwrap().container, None);
-    assert_eq!(found.display_name(), &ID[..12]);
+    assert_eq!(found.short_name(), &ID[..12]);
 }
 
 #[test]
