@@ -71,6 +71,18 @@ impl Runtime {
 }
 
 impl Container {
+    /// One of which nothing but the id is known.
+    pub(super) fn unnamed(id: String, runtime: Runtime) -> Self {
+        Self {
+            id,
+            runtime,
+            name: None,
+            image: None,
+            labels: BTreeMap::new(),
+            pod: None,
+        }
+    }
+
     /// The id as people write it: 12 digits of a long number, a name as it is.
     pub fn short_id(&self) -> &str {
         if is_long_id(&self.id) {

@@ -362,6 +362,35 @@ fn a_daemon_that_hangs_costs_a_second_once_for_all_containers() {
     drop(listener);
 }
 
+/// Check that a daemon that answers, but takes its time, delays nobody again and again.
+#[test]
+fn a_daemon_that_is_slow_is_left_alone_for_a_while_too() {
+    let host = Host::new();
+    let socket = host.folder.path().join("run/docker.sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
+    let (sender, questions) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if sender.send(()).is_err() {
+                return;
+            }
+            // Slow, and within the second that a question may take.
+            std::thread::sleep(Duration::from_millis(400));
+            let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            // Who has asked may have gone.
+            let _: std::io::Result<()> = stream.write_all(answer.as_bytes());
+        }
+    });
+    let mut state = host.state();
+    for _ in 0..20 {
+        state.allow_time();
+        assert_eq!(find(&mut state, "/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+    }
+    assert_eq!(questions.try_iter().count(), 1);
+}
+
 #[test]
 fn broken_state_files_are_as_good_as_none() {
     for text in ["", "{", "[]", "null", "7", r#"{"Name":7,"Config":[]}"#] {
