@@ -123,7 +123,7 @@ fn a_process_has_all_that_is_known_of_it() {
             "1",
             "www-data",
             "server",
-            "server",
+            "shop/cart-5d/server",
             "a.service",
             "/srv/server"
         ]
@@ -131,7 +131,7 @@ fn a_process_has_all_that_is_known_of_it() {
     assert_eq!(
         entry.json,
         json!({"pid": 7, "inner_pid": 1, "parent": 5, "start_ticks": 9, "comm": "server", "exe": "/srv/server", "uid": 33,
-            "user": "www-data", "cgroup": "/a", "unit": "a.service", "container": "server", "container_id": ID,
+            "user": "www-data", "cgroup": "/a", "unit": "a.service", "container": "shop/cart-5d/server", "container_id": ID,
             "image": "cart:3", "pod": "cart-5d", "namespace": "shop"})
     );
     let bare = processes::entry(&Identity {

@@ -210,6 +210,7 @@ impl Groups {
             | Attribute::User
             | Attribute::Cgroup
             | Attribute::Container
+            | Attribute::ContainerId
             | Attribute::Image
             | Attribute::Pod
             | Attribute::Namespace

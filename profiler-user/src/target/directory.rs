@@ -38,6 +38,14 @@ impl Directory {
         }
     }
 
+    /// Whether runtimes are asked what they call a container and its pod. Without that its id is known, nothing else of it,
+    /// and no daemon can delay the answer.
+    #[must_use]
+    pub fn asking(mut self, asks: bool) -> Self {
+        self.containers.set_asking(asks);
+        self
+    }
+
     /// Who a process is. Asking a runtime for its container's name takes a second at most.
     pub fn identity(&mut self, pid: u32) -> Result<Identity, TargetError> {
         self.containers.allow_time();

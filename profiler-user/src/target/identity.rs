@@ -51,7 +51,8 @@ impl Identity {
                 None => self.uid.to_string().into(),
             },
             Attribute::Cgroup => self.cgroup.as_deref().unwrap_or_default().into(),
-            Attribute::Container => container.map_or("", Container::display_name).into(),
+            Attribute::Container => container.map_or("".into(), Container::display_name),
+            Attribute::ContainerId => container.map_or("", |container| &container.id).into(),
             Attribute::Image => {
                 let image = container.and_then(|container| container.image.as_deref());
                 image.unwrap_or_default().into()

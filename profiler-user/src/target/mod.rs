@@ -11,6 +11,8 @@ pub mod glob;
 pub mod heap;
 pub mod identity;
 pub mod mappings;
+#[doc(hidden)]
+pub mod outside;
 pub mod process;
 pub mod selector;
 

@@ -10,7 +10,9 @@ use super::units::{Slice, Units};
 /// The longest chain of entries that complete each other.
 const MAX_CHAIN: usize = 16;
 /// What a range costs of the budget, as it takes memory.
-const RANGE_COST: u64 = 64;
+pub(super) const RANGE_COST: u64 = 64;
+/// What an entry of a list of ranges costs that is none: lists may consist of these, and be shared by many.
+const NO_RANGE_COST: u64 = 8;
 /// The most ranges of one function.
 const MAX_RANGES: usize = 1 << 17;
 
@@ -118,9 +120,15 @@ impl RangeAttributes {
         if let Some(list) = self.list {
             if let Ok(mut list) = unit.ranges(list) {
                 for _ in 0..MAX_RANGES {
-                    match list.next() {
-                        Ok(Some(range)) if units.spend(RANGE_COST).is_some() => add(range.begin, range.end),
-                        Ok(_) | Err(_) => break,
+                    // What is no range is not passed over unseen: it costs as well.
+                    let Ok(Some(entry)) = list.next_raw() else { break };
+                    let Ok(range) = list.convert_raw(entry) else { break };
+                    let cost = range.map_or(NO_RANGE_COST, |_| RANGE_COST);
+                    if units.spend(cost).is_none() {
+                        break;
+                    }
+                    if let Some(range) = range {
+                        add(range.begin, range.end);
                     }
                 }
             }
@@ -155,6 +163,7 @@ impl<'a> Units<'a> {
         let unit = self.unit_of(die)?;
         let mut entries = unit.entries_raw(Some(gimli::UnitOffset(die.offset))).ok()?;
         let abbreviation = entries.read_abbreviation().ok()??;
+        self.spend_on(abbreviation)?;
         let mut names = Names::default();
         for spec in abbreviation.attributes() {
             let attribute = entries.read_attribute(*spec).ok()?;

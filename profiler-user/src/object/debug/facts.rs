@@ -170,6 +170,7 @@ impl<'a> Reading<'_, 'a> {
             let Some(abbreviation) = entries.read_abbreviation().ok()? else {
                 continue;
             };
+            self.units.spend_on(abbreviation)?;
             match abbreviation.tag() {
                 constants::DW_TAG_subprogram => self.function(&mut entries, abbreviation, offset)?,
                 constants::DW_TAG_inlined_subroutine if self.function_around().is_some() => {

@@ -8,6 +8,7 @@
 //! Files of a target may be hostile. What is damaged is an absence or an error; nothing here recurses as deep as a file
 //! says, or allocates as much as it claims; and all work is taken from a [budget](units::Units) in proportion to the
 //! file's size, so that no file is read for ever.
+mod abbreviations;
 mod compress;
 mod debuginfod;
 mod die;

@@ -42,6 +42,7 @@ impl<'a> Scopes<'a> {
             let Some(abbreviation) = entries.read_abbreviation().ok()? else {
                 continue;
             };
+            units.spend_on(abbreviation)?;
             let is_scope = matches!(
                 abbreviation.tag(),
                 constants::DW_TAG_namespace

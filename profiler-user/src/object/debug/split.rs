@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId};
+use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId, Section as _, UnitType};
 
+use super::abbreviations;
 use super::find::{At, Lookup};
 use super::sections::{self, SectionTable};
 use super::units::{Slice, slice};
 
 /// What the files of single units may take together, bytes: what is beyond is as good as absent.
 const MAX_FILES: u64 = 4 << 30;
+
+/// Units of a file that are looked at before that with the right identity: compilers make one for each file.
+const MAX_UNITS: usize = 64;
 
 type SplitFile = OnceLock<Option<DwarfSections<Vec<u8>>>>;
 
@@ -61,17 +65,9 @@ impl SplitFiles {
     /// The larger part of a unit.
     pub(super) fn unit<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<SplitUnit<'a>> {
         let dwarf = self.packaged(skeleton).or_else(|| self.own_file(skeleton))?;
-        let mut headers = dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
-            let Ok(mut unit) = dwarf.unit(header) else {
-                continue;
-            };
-            if unit.dwo_id == Some(skeleton.id) {
-                unit.copy_relocated_attributes(skeleton.unit);
-                return Some(SplitUnit { dwarf, unit });
-            }
-        }
-        None
+        let mut unit = find_unit(&dwarf, skeleton.id)?;
+        unit.copy_relocated_attributes(skeleton.unit);
+        Some(SplitUnit { dwarf, unit })
     }
 
     fn packaged<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<Dwarf<Slice<'a>>> {
@@ -158,12 +154,32 @@ impl SplitFiles {
 }
 
 fn has_unit(sections: &DwarfSections<Vec<u8>>, id: DwoId) -> bool {
-    let dwarf = sections.borrow(|bytes| slice(bytes));
+    find_unit(&sections.borrow(|bytes| slice(bytes)), id).is_some()
+}
+
+/// The unit of this identity, which the header has, or before DWARF 5 the first entry.
+fn find_unit<'a>(dwarf: &Dwarf<Slice<'a>>, id: DwoId) -> Option<gimli::Unit<Slice<'a>>> {
+    let section = dwarf.debug_abbrev.reader().slice();
     let mut headers = dwarf.units();
+    let mut tried = 0;
     while let Ok(Some(header)) = headers.next() {
-        if dwarf.unit(header).is_ok_and(|unit| unit.dwo_id == Some(id)) {
-            return true;
+        match header.type_() {
+            UnitType::Skeleton(other) | UnitType::SplitCompilation(other) if other != id => continue,
+            UnitType::Type { .. } | UnitType::SplitType { .. } => continue,
+            UnitType::Compilation
+            | UnitType::Partial
+            | UnitType::Skeleton(_)
+            | UnitType::SplitCompilation(_) => {}
+        }
+        tried += 1;
+        if tried > MAX_UNITS {
+            break;
+        }
+        let table = abbreviations::table(section, header.debug_abbrev_offset());
+        let unit = table.and_then(|table| gimli::Unit::new_with_abbreviations(dwarf, header, table).ok());
+        if let Some(unit) = unit.filter(|unit| unit.dwo_id == Some(id)) {
+            return Some(unit);
         }
     }
-    false
+    None
 }

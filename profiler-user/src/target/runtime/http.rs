@@ -60,6 +60,12 @@ fn read(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The body of an answer, when that is complete, or the connection has ended.
+pub(super) fn body(answer: &[u8]) -> Option<Vec<u8>> {
+    let _complete = is_complete(answer);
+    parse(answer).ok()?
+}
+
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

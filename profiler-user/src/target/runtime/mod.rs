@@ -150,6 +150,34 @@ impl State {
     }
 }
 
+/// See [`mounts::folder`]; the container and the host have the same mounts.
+pub(super) fn folder_in(mountinfo: &str, id: &str) -> Option<PathBuf> {
+    mounts::folder(mountinfo, mountinfo, id)
+}
+
+/// What a document says, read as each of those that runtimes write.
+pub(super) fn described_by(document: &[u8]) -> Vec<Container> {
+    let Ok(value) = serde_json::from_slice(document) else {
+        return Vec::new();
+    };
+    let mut facts = vec![
+        docker::described(&value, Runtime::Docker),
+        oci::described_by(&value),
+    ];
+    facts.extend(storage::listed(&value).into_values());
+    let containers = facts.into_iter().map(|facts| {
+        let mut container = Container::unnamed(String::new(), facts.runtime.unwrap_or(Runtime::Unknown));
+        (container.name, container.image, container.pod) = (facts.name, facts.image, facts.pod);
+        container
+    });
+    containers.collect()
+}
+
+/// The body of a daemon's answer, when it is all there.
+pub(super) fn body_of(answer: &[u8]) -> Option<Vec<u8>> {
+    http::body(answer)
+}
+
 /// Where state is: a rootless container is run by the user in whose slice it is, whoever its processes are.
 fn places<'a>(root: &'a Root, users: &mut Users, path: &str, uid: u32) -> Places<'a> {
     let of_slice = path.split('/').find_map(|part| {

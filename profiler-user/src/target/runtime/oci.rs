@@ -158,9 +158,15 @@ fn storage(places: &Places<'_>, id: &str) -> Option<Bundle> {
 /// What a bundle's annotations tell.
 pub(super) fn described(root: &Root, bundle: &Bundle) -> Facts {
     let config = files::json(root, &bundle.path.join("config.json"));
-    let annotations = facts::labels(config.as_ref().and_then(|config| config.get("annotations")));
-    let mut facts = of_annotations(&annotations);
+    let mut facts = config.as_ref().map(described_by).unwrap_or_default();
     facts.runtime = facts.runtime.or(bundle.runtime);
+    facts
+}
+
+/// What the annotations in a bundle's `config.json` tell.
+pub(super) fn described_by(config: &Value) -> Facts {
+    let annotations = facts::labels(config.get("annotations"));
+    let mut facts = of_annotations(&annotations);
     facts.labels = annotations;
     if let Some(labels) = facts.labels.get("io.kubernetes.cri-o.Labels")
         && let Ok(labels) = serde_json::from_str(labels)

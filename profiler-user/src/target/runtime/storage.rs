@@ -39,8 +39,12 @@ impl Lists {
 }
 
 fn read(root: &Root, path: &Path) -> HashMap<String, Facts> {
-    let list = files::json(root, path);
-    let entries = list.as_ref().and_then(Value::as_array).into_iter().flatten();
+    files::json(root, path).as_ref().map(listed).unwrap_or_default()
+}
+
+/// What a list says of each container.
+pub(super) fn listed(list: &Value) -> HashMap<String, Facts> {
+    let entries = list.as_array().into_iter().flatten();
     entries
         .filter_map(|entry| Some((facts::text(entry.get("id"))?, described(entry))))
         .collect()

@@ -141,7 +141,7 @@ fn kubernetes_on_docker_has_its_pod_in_the_labels() {
         (found.runtime, found.pod.clone()),
         (Runtime::Docker, Some(cart()))
     );
-    assert_eq!(found.display_name(), "server");
+    assert_eq!(found.short_name(), "server");
     let sandbox = config.replace("\"server\"", "\"POD\"");
     let host = Host::new().with("var/lib/docker/containers/<ID>/config.v2.json", &sandbox);
     let found = host.find("/kubepods/burstable/pod1/<ID>").unwrap();
@@ -164,7 +164,7 @@ fn containerd_under_kubernetes_is_known_by_its_bundles_annotations() {
             (Runtime::Containerd, Some(cart()))
         );
         assert_eq!(found.image.as_deref(), Some("registry.local/cart:3"));
-        assert_eq!(found.display_name(), "server");
+        assert_eq!(found.short_name(), "server");
     }
     let sandbox = config.replace("io.kubernetes.cri.container-name", "other");
     let host = Host::new().with(
@@ -173,7 +173,7 @@ fn containerd_under_kubernetes_is_known_by_its_bundles_annotations() {
     );
     let found = host.find("/kubepods/pod1/<ID>").unwrap();
     assert_eq!(found.pod.as_ref().unwrap().container, None);
-    assert_eq!(found.display_name(), &ID[..12]);
+    assert_eq!(found.short_name(), &ID[..12]);
 }
 
 #[test]
@@ -360,6 +360,35 @@ fn a_daemon_that_hangs_costs_a_second_once_for_all_containers() {
         "it is left alone for a while"
     );
     drop(listener);
+}
+
+/// Check that a daemon that answers, but takes its time, delays nobody again and again.
+#[test]
+fn a_daemon_that_is_slow_is_left_alone_for_a_while_too() {
+    let host = Host::new();
+    let socket = host.folder.path().join("run/docker.sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
+    let (sender, questions) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if sender.send(()).is_err() {
+                return;
+            }
+            // Slow, and within the second that a question may take.
+            std::thread::sleep(Duration::from_millis(400));
+            let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            // Who has asked may have gone.
+            let _: std::io::Result<()> = stream.write_all(answer.as_bytes());
+        }
+    });
+    let mut state = host.state();
+    for _ in 0..20 {
+        state.allow_time();
+        assert_eq!(find(&mut state, "/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+    }
+    assert_eq!(questions.try_iter().count(), 1);
 }
 
 #[test]
