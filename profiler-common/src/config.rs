@@ -49,8 +49,12 @@ pub struct KernelConfig {
     pub keep_on_exec: u32,
     /// The profiler's own process id: its hits never count. 0 = no link reaches it.
     pub own_tgid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 = return probes can be held back at an entry, and must be: only a session's program can.
+    pub can_hold: u32,
+    /// Offset of `signal` in `task_struct`; 0 = unknown.
+    pub task_signal: u32,
+    /// Offset of `live`, the number of threads, in `signal_struct`; 0 = unknown.
+    pub signal_live: u32,
     /// What calls and returns say of their process's memory, and where that stands.
     pub memory: MemoryCounters,
 }
@@ -156,9 +160,9 @@ pub mod target_flags {
 
 /// Elements of the array by which both sides suspend return probes everywhere. Each is written by one side alone.
 pub mod hold {
-    /// Holds that the kernel side set.
+    /// The number of the last hold that the kernel side set.
     pub const SET: u32 = 0;
-    /// How many of these user space released.
+    /// The number of the last hold that user space released, with all before it.
     pub const RELEASED: u32 = 1;
     /// Not 0: user space holds.
     pub const USER: u32 = 2;

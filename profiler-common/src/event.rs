@@ -95,7 +95,8 @@ pub struct ProcessEvent {
     pub pid: u32,
     /// Thread id, as the host sees it.
     pub tid: u32,
-    /// Fork: the child's process id. Otherwise 0.
+    /// Fork: the child's process id. Exec: the number of the hold that was set for it ([`crate::config::hold`]), or 0.
+    /// Otherwise 0.
     pub child: u32,
     /// The thread's name, NUL-padded.
     pub comm: [u8; 16],

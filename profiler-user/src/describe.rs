@@ -8,6 +8,7 @@ use crate::monitor::{MONITORS, Monitor};
 use crate::probe::plan::{EntryOnlyReason, ExitSitesReason, ReturnProbeReason};
 use crate::record::Column;
 use crate::recorder::RECORDERS;
+use crate::target::identity::Attribute;
 use crate::ui::{SortKey, plan_text};
 
 /// A table of the documentation.
@@ -27,11 +28,13 @@ pub enum Table {
     Returns,
     /// The columns by which the table can be sorted.
     Sort,
+    /// What processes are told apart by.
+    Attributes,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Recorders,
         Self::Monitors,
         Self::Columns,
@@ -39,6 +42,7 @@ impl Table {
         Self::Losses,
         Self::Returns,
         Self::Sort,
+        Self::Attributes,
     ];
 
     /// Its name in the README's markers.
@@ -51,6 +55,7 @@ impl Table {
             Self::Losses => "losses",
             Self::Returns => "returns",
             Self::Sort => "sort",
+            Self::Attributes => "attributes",
         }
     }
 
@@ -71,6 +76,7 @@ impl Table {
             Self::Losses => losses(),
             Self::Returns => returns(),
             Self::Sort => sort(),
+            Self::Attributes => attributes(),
         }
     }
 }
@@ -142,6 +148,11 @@ fn columns() -> String {
         );
     }
     markdown(&["column", "meaning"], rows)
+}
+
+fn attributes() -> String {
+    let rows = Attribute::ALL.map(|attribute| vec![code(attribute.name()), attribute.doc().to_owned()]);
+    markdown(&["`--by`, `--with`", "what it is"], rows)
 }
 
 fn modes() -> String {

@@ -7,6 +7,7 @@ use crate::kernel::btf::kernel_offsets;
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::error::KernelError;
 use crate::kernel::layout::CounterLayout;
+use crate::kernel::lifecycle::Lifecycle;
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::memory::RssExactness;
 use crate::kernel::{AttachMode, EventDetail, Reach, calibrate};
@@ -52,6 +53,7 @@ pub fn report(out: &mut impl Write) -> io::Result<u8> {
         findings.push(programs(mode));
         findings.push(memory_counters(mode));
         findings.push(loop_helper());
+        findings.push(lifecycle());
         findings.push(return_probes());
     }
     for Finding { what, state, detail } in &findings {
@@ -216,6 +218,20 @@ fn loop_helper() -> Finding {
         what: "bpf_loop".to_owned(),
         state: State::Replaced,
         detail: "since 5.17; calls left by longjmp are taken off a few at a time".to_owned(),
+    }
+}
+
+fn lifecycle() -> Finding {
+    match Lifecycle::listen() {
+        Ok(_listening) => good(
+            "word of processes",
+            "new processes and libraries are told of by perf events",
+        ),
+        Err(error) => Finding {
+            what: "word of processes".to_owned(),
+            state: State::Replaced,
+            detail: format!("no perf events ({error}): new processes and libraries are looked for every 2 s"),
+        },
     }
 }
 

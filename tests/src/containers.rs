@@ -87,7 +87,13 @@ impl Podman {
 
     /// An image of `program` and the libraries that it needs.
     pub fn image(&self, program: &Path) -> Image<'_> {
+        self.image_with(program, |_| {})
+    }
+
+    /// The same, with more files: `add` is given the folder that becomes the root.
+    pub fn image_with(&self, program: &Path, add: impl FnOnce(&Path)) -> Image<'_> {
         let root = RootFolder::of(program);
+        add(&root.path());
         let archive = self.folder.path().join("root.tar");
         run(Command::new("tar")
             .arg("-C")
@@ -135,7 +141,11 @@ impl Drop for Podman {
 impl Image<'_> {
     /// Starts a container whose name begins so, and waits until its program is ready.
     pub fn start(&self, name: &str, arguments: &[&str]) -> Container {
-        let name = unique(name);
+        self.start_named(unique(name), arguments)
+    }
+
+    /// The same, with this very name: that of a container that is gone.
+    pub fn start_named(&self, name: String, arguments: &[&str]) -> Container {
         let mut run = self.podman.command();
         run.args([
             "run",

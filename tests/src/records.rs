@@ -29,6 +29,8 @@ const MEMORY: [&str; 2] = ["RSS", "VMS"];
 pub struct Record {
     pub kind: String,
     pub function: String,
+    pub line: Option<u64>,
+    pub filename: String,
     pub time_ns: u64,
     pub pid: u32,
     pub tid: u32,
@@ -101,6 +103,8 @@ fn parse(columns: &[&str], row: &csv::StringRecord) -> Record {
     Record {
         kind: text("type"),
         function: text("function"),
+        line: parsed("lineNo"),
+        filename: text("filename"),
         time_ns: number("time_ns"),
         pid: number("pid") as u32,
         tid: number("tid") as u32,

@@ -25,6 +25,7 @@ mod kernel {
     mod grouping;
     mod harmless;
     mod leaving;
+    mod lines;
     mod loss;
     mod output;
     mod run;

@@ -5,10 +5,12 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::args::Args;
 use super::config::{Action, AttachConfig, Budget, Command, OnLoss, RunConfig, StdoutUse};
+use super::config::{Download, Inlined, SymbolConfig};
 use super::list::{ListFormat, Listed};
 use super::{ConfigError, Stop};
 use crate::kernel::AttachMode;
 use crate::monitor::MONITORS;
+use crate::object::names::NameStyle;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS};
 use crate::ui::{SortKey, Style};
@@ -108,6 +110,30 @@ fn without_options_attach_counts_and_has_a_budget_and_run_has_none() {
     );
     assert_eq!(session.display.log_level, log::LevelFilter::Warn);
     assert_eq!(run("-- true").session.limits.max_overhead, Budget::Unlimited);
+}
+
+#[test]
+fn options_for_names_and_lines_arrive() {
+    let symbols = attach("-p 1").unwrap().session.symbols;
+    assert_eq!(symbols, SymbolConfig::default());
+    let symbols = attach(
+        "-p 1 -f g --debug-dir /a --debug-dir /b --debuginfod --strip-prefix /src --path-depth 2 --inlined --raw-names",
+    )
+    .unwrap()
+    .session
+    .symbols;
+    assert_eq!(symbols.debug_dirs, ["/a", "/b"].map(std::path::PathBuf::from));
+    assert_eq!(symbols.download, Download::WhenMissing);
+    assert_eq!(
+        (symbols.paths.strip_prefixes, symbols.paths.depth),
+        (vec!["/src".to_owned()], Some(2))
+    );
+    assert_eq!(
+        (symbols.inlined, symbols.names),
+        (Inlined::Probed, NameStyle::Raw)
+    );
+    assert!(refused("ebpf-prof attach -p 1 --inlined").contains("--function"));
+    assert!(refused("ebpf-prof attach -p 1 --path-depth 0").contains("--path-depth"));
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub struct KernelOffsets {
     pub task_tgid: u32,
     /// `task_struct.pid`, bytes.
     pub task_pid: u32,
+    /// `task_struct.signal`, bytes.
+    pub task_signal: u32,
+    /// `signal_struct.live`, bytes.
+    pub signal_live: u32,
 }
 
 /// Reads the offsets from the running kernel.
@@ -51,6 +55,8 @@ fn offsets_in(bytes: &[u8]) -> Result<KernelOffsets, KernelError> {
         xol_area_vaddr: btf.member("xol_area", "vaddr").unwrap_or(0),
         task_tgid: btf.member("task_struct", "tgid").unwrap_or(0),
         task_pid: btf.member("task_struct", "pid").unwrap_or(0),
+        task_signal: btf.member("task_struct", "signal").unwrap_or(0),
+        signal_live: btf.member("signal_struct", "live").unwrap_or(0),
     })
 }
 

@@ -2,11 +2,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use object::read::ReadCache;
 use object::read::elf::FileHeader as _;
 use object::{Endianness, elf};
 
-use super::ObjectError;
+use super::{ObjectError, source};
 
 /// Where names and places of functions can come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ impl Inventory {
             path: path.to_owned(),
             source,
         })?;
-        let cache = ReadCache::new(&file);
+        let cache = source::view(&file);
         let data = &cache;
         let not_elf = |_| ObjectError::NotElf {
             name: name.to_owned(),

@@ -1,8 +1,10 @@
 //! The bytes of a file, read piece by piece.
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use object::read::ReadCache;
 
 /// Where a file's bytes come from.
 #[derive(Debug)]
@@ -51,5 +53,38 @@ impl Source {
         let mut bytes = vec![0; usize::try_from(length).ok()?];
         self.read_at(offset, &mut bytes)?;
         Some(bytes)
+    }
+}
+
+/// A view of a file, for the crate `object`. Each has a position of its own: threads may look at one file at once, whose
+/// own position they would share.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+/// A view of the file that keeps what was read until it goes.
+pub(super) fn view(file: &File) -> ReadCache<View<'_>> {
+    ReadCache::new(View { file, position: 0 })
+}
+
+impl Read for View<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for View<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(distance) => self.file.metadata()?.len().checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
     }
 }

@@ -17,6 +17,8 @@ pub mod returns;
 pub mod selection;
 pub mod site;
 mod source;
+#[cfg(test)]
+mod source_tests;
 mod tables;
 #[cfg(test)]
 mod test_code;

@@ -166,6 +166,7 @@ impl EventPipeline {
             }
             Event::ThreadSeen(event) => {
                 self.seen(&event);
+                self.meet(event.pid);
                 Ok(())
             }
             Event::Exec(event) => {
@@ -182,6 +183,11 @@ impl EventPipeline {
                 Ok(())
             }
         }
+    }
+
+    /// Finds out who a process is, while it is there.
+    pub fn meet(&mut self, pid: u32) {
+        let _values: &[Box<str>] = self.processes.values(0, pid);
     }
 
     fn seen(&mut self, event: &ProcessEvent) {

@@ -97,10 +97,10 @@ impl Session {
             source,
         })?;
         let ended = runtime.block_on(async {
-            let mut events = EventLoop::new(&settings, state.observe_period(), ends, &target)?;
+            let mut events = EventLoop::new(&settings, &mut state, ends, &target)?;
             // What happened between the first look and the first message.
-            let late = state.rescan()?;
-            events.watch_ends(late)?;
+            let late = state.rescan();
+            events.watch_ends(&mut state, late);
             // Only now: who waits for this line may send a signal at once.
             announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
@@ -146,8 +146,8 @@ struct EventLoop {
     observe: Interval,
     rescan: Interval,
     deadline: Option<tokio::time::Instant>,
-    /// Each waits for the end of a process, and tells its id.
-    ends: JoinSet<u32>,
+    /// Each waits for the end of a process, and tells its id and when it started.
+    ends: JoinSet<(u32, u64)>,
     /// Processes that start later can be targets: the session goes on without any.
     patient: bool,
     /// The command, if one was started.
@@ -157,7 +157,7 @@ struct EventLoop {
 impl EventLoop {
     fn new(
         settings: &Settings,
-        observe_every: Duration,
+        state: &mut State,
         ends: Vec<ProcessEnd>,
         target: &Target,
     ) -> Result<Self, SessionError> {
@@ -177,7 +177,7 @@ impl EventLoop {
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
-            observe: every(observe_every),
+            observe: every(state.observe_period()),
             rescan: every(settings.rescan_every),
             deadline: settings
                 .duration
@@ -189,23 +189,32 @@ impl EventLoop {
                 Target::Processes => None,
             },
         };
-        events.watch_ends(ends)?;
+        events.watch_ends(state, ends);
         Ok(events)
     }
 
-    fn watch_ends(&mut self, ends: Vec<ProcessEnd>) -> Result<(), SessionError> {
-        for (pid, notice) in ends {
-            let notice = process::watch_end(notice).map_err(|source| SessionError::System {
-                what: "watch for a target's end",
-                source,
-            })?;
+    /// What cannot be watched is found by the next look at everything.
+    fn watch_ends(&mut self, state: &mut State, ends: Vec<ProcessEnd>) {
+        for ProcessEnd {
+            pid,
+            start_ticks,
+            notice,
+        } in ends
+        {
+            let notice = match process::watch_end(notice) {
+                Ok(notice) => notice,
+                Err(source) => {
+                    let what = "watch for a target's end";
+                    state.note_failure(&SessionError::System { what, source });
+                    continue;
+                }
+            };
             self.ends.spawn(async move {
                 // An error tells no less that there is nothing more to wait for.
                 drop(notice.readable().await);
-                pid
+                (pid, start_ticks)
             });
         }
-        Ok(())
     }
 
     async fn run(
@@ -234,47 +243,53 @@ impl EventLoop {
                         return Ok(End::TargetEnded);
                     }
                 }
-                Some(notice) = notices.recv() => {
-                    if let Some(end) = self.noticed(state, notice)? {
-                        return Ok(end);
+                _ = self.rescan.tick() => {
+                    let joined = state.rescan();
+                    self.watch_ends(state, joined);
+                }
+                _ = self.observe.tick() => {
+                    if let Err(error) = state.observe() {
+                        state.note_failure(&error);
                     }
                 }
-                _ = self.rescan.tick(), if self.patient => {
-                    let joined = state.rescan()?;
-                    self.watch_ends(joined)?;
-                }
-                _ = self.observe.tick() => state.observe()?,
                 _ = self.refresh.tick(), if display.is_live() => {
                     let summary = state.summary(display.view());
                     display.refresh(&summary)?;
+                }
+                // Last: a storm of them must not keep the governor and the screen from their turn.
+                Some(notice) = notices.recv() => {
+                    if let Some(end) = self.noticed(state, notice) {
+                        return Ok(end);
+                    }
                 }
             }
         }
     }
 
     /// A process has ended. `true`: so has the target. A command's end is the session's; followed children may live on.
-    fn ended(&mut self, state: &mut State, pid: Option<u32>) -> bool {
-        if let Some(pid) = pid {
-            state.leave(pid);
+    fn ended(&mut self, state: &mut State, ended: Option<(u32, u64)>) -> bool {
+        if let Some((pid, start_ticks)) = ended {
+            state.ended(pid, start_ticks);
         }
         let alone = self.ends.is_empty() && !self.patient;
         alone || self.command.is_some_and(|pid| !process::is_alive(pid))
     }
 
-    fn noticed(&mut self, state: &mut State, notice: Notice) -> Result<Option<End>, SessionError> {
+    fn noticed(&mut self, state: &mut State, notice: Notice) -> Option<End> {
         let joined = match notice {
-            Notice::Failed => return Ok(Some(End::RecorderFailed)),
-            Notice::Exec { pid } => {
-                let joined = state.executed(pid)?;
-                state.examined();
-                joined
-            }
-            Notice::Forked { parent, child } => state.forked(parent, child)?,
-            Notice::Life(event) => state.life(&event)?,
+            Notice::Failed => return Some(End::RecorderFailed),
+            Notice::Exec { pid, hold } => state.examined(pid, hold),
+            Notice::Forked { parent, child } => Ok(state.forked(parent, child)),
+            Notice::Life(event) => state.life(&event),
         };
-        self.watch_ends(joined)?;
+        // What one process does must not end the session of all.
+        let joined = joined.unwrap_or_else(|error| {
+            state.note_failure(&error);
+            Vec::new()
+        });
+        self.watch_ends(state, joined);
         state.tell_news();
-        Ok(None)
+        None
     }
 
     /// A command is told, where its terminal has not told it already, and the session waits for its end. A second signal

@@ -36,6 +36,8 @@ pub enum Notice {
     Exec {
         /// The process.
         pid: u32,
+        /// The number of the hold on return probes that was set for it; 0 = none.
+        hold: u32,
     },
     /// Something happened to a process of the host.
     Life(LifeEvent),
@@ -358,7 +360,10 @@ fn notice(message: &[u8]) -> Option<Notice> {
             parent: event.pid,
             child: event.child,
         }),
-        Event::Exec(event) => Some(Notice::Exec { pid: event.pid }),
+        Event::Exec(event) => Some(Notice::Exec {
+            pid: event.pid,
+            hold: event.child,
+        }),
         Event::Call(_)
         | Event::Return(_)
         | Event::CallWithMemory(_)

@@ -10,7 +10,7 @@ use crate::kernel::{AttachMode, Reach};
 use crate::object::debug::{Debuginfod, Finder};
 use crate::probe::inlined::InlinedChoice;
 use crate::probe::pattern::Pattern;
-use crate::probe::plan::{Plan, Returns, ReturnsChoice};
+use crate::probe::plan::{Placement, Plan, Returns, ReturnsChoice};
 use crate::probe::planner::PlanError;
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
@@ -29,7 +29,7 @@ pub struct Setup {
     /// The files behind it.
     pub catalog: Catalog,
     /// By process: the objects of the plan that it maps, or may map later.
-    pub mapped_by: BTreeMap<u32, BTreeSet<usize>>,
+    pub mapped_by: BTreeMap<u32, BTreeSet<Placement>>,
     /// What the user must know before.
     pub warnings: Vec<String>,
     /// What was asked for and is not there yet.
@@ -113,10 +113,14 @@ pub fn plan(
     let mut facts = first_facts(reach);
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
     for process in processes {
-        let circumstances = process.circumstances()?;
+        let (circumstances, mapped) = match (process.circumstances(), process.mapped_files()) {
+            (Ok(circumstances), Ok(mapped)) => (circumstances, mapped),
+            // Among many some end while they are looked at.
+            (Err(_), _) | (_, Err(_)) if processes.len() > 1 && process.has_ended() => continue,
+            (circumstances, mapped) => (circumstances?, mapped?),
+        };
         facts.seccomp |= circumstances.seccomp && reach != Reach::Everyone;
         warnings.extend(process.debugged(&circumstances));
-        let mapped = process.mapped_files()?;
         for file in mapped.into_iter().chain(ahead::files(process, &request)) {
             let is_main = file.is_main;
             let (known, pids) = files.entry(file.id).or_insert_with(|| (file, Vec::new()));
@@ -142,10 +146,10 @@ pub fn plan(
     let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
     check_focus(&plan)?;
     warnings.append(&mut plan.notes);
-    let mut mapped_by: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+    let mut mapped_by: BTreeMap<u32, BTreeSet<Placement>> = BTreeMap::new();
     for (file, pids) in by_file {
         for (object, pid) in catalog
-            .object(file)
+            .placement(file)
             .into_iter()
             .flat_map(|it| pids.iter().map(move |pid| (it, pid)))
         {

@@ -58,16 +58,24 @@ impl State {
     fn counted(&mut self) -> Vec<Counted> {
         self.groups.refresh(&self.kernel, &mut self.tracker);
         let (of_rows, groups) = (self.groups.of_rows(), self.groups.len());
-        let of_function = |function| {
-            let totals = Counters::totals(&self.kernel, function, of_rows, groups);
-            let by_group = totals.into_iter().enumerate();
-            by_group.map(move |(group, totals)| Counted {
-                function,
-                group,
-                totals,
-            })
+        let of_kind = |(first, all): (FunctionId, &[FunctionId])| {
+            let mut by_group = vec![FunctionTotals::default(); groups];
+            for function in all {
+                let totals = Counters::totals(&self.kernel, *function, of_rows, groups);
+                for (sum, totals) in by_group.iter_mut().zip(&totals) {
+                    sum.merge(totals);
+                }
+            }
+            by_group
+                .into_iter()
+                .enumerate()
+                .map(move |(group, totals)| Counted {
+                    function: first,
+                    group,
+                    totals,
+                })
         };
-        self.function_ids().flat_map(of_function).collect()
+        self.twins.kinds().flat_map(of_kind).collect()
     }
 
     /// The state of now, for a table of this view.
@@ -109,9 +117,9 @@ impl State {
     }
 
     fn histogram(&mut self, counted: &Counted) -> Histogram {
-        let of_rows = self.groups.of_rows();
+        let all = self.twins.of_kind(counted.function);
         self.counters
-            .histogram(&self.kernel, counted.function, of_rows, counted.group)
+            .histogram(&self.kernel, all, self.groups.of_rows(), counted.group)
     }
 
     fn row(&self, counted: &Counted) -> Row {
@@ -180,8 +188,16 @@ impl State {
             missed,
             ..
         } = &self.roster;
-        let RosterNotes { replaced, replanned } = &self.roster_notes;
+        let RosterNotes {
+            replaced,
+            replanned,
+            failures,
+            first_failure,
+        } = &self.roster_notes;
         let mut notes = Vec::new();
+        if *failures > 0 {
+            notes.push(format!("not followed, {failures} times: {first_failure}"));
+        }
         if *children > 0 {
             notes.push(match self.kernel.reach {
                 Reach::Process => format!(
@@ -259,13 +275,14 @@ impl State {
                 setup,
                 groups,
                 lines,
+                twins,
                 ..
             } = &mut self;
             file.write(&mut SummaryData {
                 times,
                 mode: kernel.mode,
                 histogram: &mut |it: &Counted| {
-                    counters.histogram(kernel, it.function, groups.of_rows(), it.group)
+                    counters.histogram(kernel, twins.of_kind(it.function), groups.of_rows(), it.group)
                 },
                 plan: &setup.plan,
                 lines,

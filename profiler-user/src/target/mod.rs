@@ -8,6 +8,7 @@ pub mod container;
 pub mod directory;
 pub mod error;
 pub mod glob;
+pub mod heap;
 pub mod identity;
 pub mod mappings;
 pub mod process;

@@ -99,6 +99,11 @@ impl Process {
         Ok(circumstances_in(&status))
     }
 
+    /// Whether it is there no more.
+    pub fn has_ended(&self) -> bool {
+        !is_alive(self.pid)
+    }
+
     /// A warning where somebody else debugs it.
     pub fn debugged(&self, circumstances: &Circumstances) -> Option<String> {
         let tracer = circumstances
@@ -195,6 +200,14 @@ impl Process {
         // SAFETY: the descriptor is new and ours.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
     }
+}
+
+/// When a process started, in clock ticks since the boot: tells it from another one with the same id.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = read(pid, "stat").ok()?;
+    // Field 22; the name may hold anything but is in parentheses, and the third field follows it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// Waits for what [`Process::end_notice`] tells, within the event loop.

@@ -30,6 +30,26 @@ pub(crate) fn run(name: &str, bytes: &[u8]) {
     }
 }
 
+/// Everything that can be asked of debug information.
+fn debug_information(file: &ObjectFile) {
+    let Ok(debug) = file.debug().load() else { return };
+    let Ok(units) = debug.units() else { return };
+    let declarations = units.declarations();
+    let places = units.inlined(&|_| true);
+    let _lines = units.lines_where(&|_| true, &|_| true);
+    let addresses = file.functions().iter().map(|function| function.address);
+    let declared = declarations.iter().map(|declaration| declaration.entry);
+    let inlined = places.iter().map(|place| place.entry);
+    for address in addresses
+        .chain(declared)
+        .chain(inlined)
+        .chain([0, u64::MAX])
+        .take(256)
+    {
+        let _answers = (units.frames(address), units.declaration(address));
+    }
+}
+
 /// An ELF file: its functions, their names, and the plan of all of them.
 pub(crate) fn elf(bytes: &[u8]) {
     let Ok(file) = ObjectFile::parse(bytes.to_vec(), "hostile") else {
@@ -47,6 +67,7 @@ pub(crate) fn elf(bytes: &[u8]) {
     if let Some(first) = file.functions().first() {
         let _declared = file.declaration(first.address);
     }
+    debug_information(&file);
     let _code = file.load_code();
     let nowhere = PathBuf::from("/nonexistent");
     let object = MappedObject {

@@ -101,6 +101,64 @@ fn a_container_that_starts_later_is_followed_and_told_apart() {
     });
 }
 
+/// Check that a container that is started again under its name, with another id, is followed.
+#[test]
+fn a_container_that_is_restarted_is_followed() {
+    for_each_attach_mode_with_podman(|mode, podman| {
+        let image = podman.image(&threads());
+        let first = image.start("again", &["1", "3000"]);
+        let name = first.name.clone();
+        let options = [&WORK[..], &["--log-level", "info"]].concat();
+        let profiler = Profiler::attach_to(&["--container", &name], mode, &options);
+        assert_eq!(first.finish().truth_of("worker"), 3000);
+        let second = image.start_named(name, &["1", "4000"]);
+        profiler.wait_for_message(PROBED_AS_WELL);
+        assert_eq!(second.finish().truth_of("worker"), 4000);
+        let report = profiler.interrupt().success();
+        assert_eq!(
+            (report.row("worker").calls, report.row("worker").returns),
+            (7000, 7000)
+        );
+        report.assert_no_loss_but(&[]);
+    });
+}
+
+/// Check that the functions of a stripped program in a container are named, with their lines, by the debug file that lies
+/// in the container, and not on the host.
+#[test]
+fn a_debug_file_in_the_container_names_the_functions_of_its_stripped_program() {
+    for_each_attach_mode_with_podman(|mode, podman| {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let whole = Program::new("threads.c")
+            .labelled("debug-file")
+            .flags(&["-O2", "-g"])
+            .build();
+        let [stripped, debug] = ["stripped", "program.debug"].map(|name| folder.path().join(name));
+        objcopy(&["--only-keep-debug"], &whole, &debug);
+        let link = format!("--add-gnu-debuglink={}", debug.display());
+        objcopy(&["--strip-all", &link], &whole, &stripped);
+        let image = podman.image_with(&stripped, |root| {
+            let place = root.join("usr/lib/debug/srv");
+            std::fs::create_dir_all(&place).expect("the folder is ours");
+            std::fs::copy(&debug, place.join("program.debug")).expect("a file can be copied");
+        });
+        let container = image.start("debug", &["2", "500"]);
+        let profiler = Profiler::attach_to(&["--container", &container.name], mode, &WORK);
+        assert_eq!(container.finish().truth_of("worker"), 1000);
+        let report = profiler.interrupt().success();
+        let row = report.row("worker");
+        assert_eq!((row.calls, row.returns), (1000, 1000));
+        let file = row.file.as_deref().unwrap_or_default();
+        assert!(file.ends_with("threads.c") && row.line.is_some(), "{row:?}");
+        report.assert_no_loss_but(&[]);
+    });
+}
+
+fn objcopy(options: &[&str], from: &std::path::Path, to: &std::path::Path) {
+    let status = Command::new("objcopy").args(options).arg(from).arg(to).status();
+    assert!(status.is_ok_and(|status| status.success()), "objcopy {options:?}");
+}
+
 /// Check that a container of plain runc is known by the time its program is executed, though runc tells of it late.
 #[test]
 fn a_container_of_plain_runc_that_starts_later_is_followed() {

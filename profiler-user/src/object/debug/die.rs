@@ -1,10 +1,16 @@
 //! Single entries of debug information (DIEs): where they are, which code is theirs, how they are called.
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use gimli::{Attribute, AttributeValue, DebugInfoOffset, UnitRef, constants};
 
+use super::scopes::Scopes;
 use super::units::{Slice, Units};
 
 /// The longest chain of entries that complete each other.
 const MAX_CHAIN: usize = 16;
+/// What a range costs of the budget, as it takes memory.
+const RANGE_COST: u64 = 64;
 /// The most ranges of one function.
 const MAX_RANGES: usize = 1 << 17;
 
@@ -113,7 +119,7 @@ impl RangeAttributes {
             if let Ok(mut list) = unit.ranges(list) {
                 for _ in 0..MAX_RANGES {
                     match list.next() {
-                        Ok(Some(range)) if units.spend(16).is_some() => add(range.begin, range.end),
+                        Ok(Some(range)) if units.spend(RANGE_COST).is_some() => add(range.begin, range.end),
                         Ok(_) | Err(_) => break,
                     }
                 }
@@ -130,6 +136,9 @@ impl RangeAttributes {
         found
     }
 }
+
+/// A name, and the entry that says it.
+type NameAt<'a> = (&'a [u8], Die);
 
 /// What an entry, and those that complete it, say of a function.
 #[derive(Default)]
@@ -177,23 +186,61 @@ impl<'a> Units<'a> {
         if let Some(name) = self.names.borrow().get(&die) {
             return *name;
         }
-        let mut plain = None;
-        let mut linkage = None;
-        let mut next = Some(die);
-        for _ in 0..MAX_CHAIN {
-            let Some(names) = next.and_then(|die| self.names_in(die)) else {
-                break;
-            };
-            plain = plain.or(names.plain);
-            linkage = names.linkage;
-            next = names.next;
-            if linkage.is_some() {
-                break;
-            }
-        }
-        let name = linkage.or(plain);
+        let (linkage, plain) = self.names_along(die);
+        let name = linkage.or(plain.map(|(name, _)| name));
         self.names.borrow_mut().insert(die, name);
         name
+    }
+
+    /// The name of a function as the linker knows it, or else as its language does, in full.
+    pub(super) fn full_name_of(&self, die: Die) -> Option<Cow<'a, str>> {
+        let (linkage, plain) = self.names_along(die);
+        if let Some(linkage) = linkage {
+            return Some(String::from_utf8_lossy(linkage));
+        }
+        let (name, place) = plain?;
+        let name = String::from_utf8_lossy(name);
+        let around = self.scopes(place)?.around(place.offset);
+        if around.is_empty() {
+            return Some(name);
+        }
+        let mut full = String::new();
+        for scope in around {
+            full += &match scope {
+                [] => Cow::Borrowed("(anonymous namespace)"),
+                scope => String::from_utf8_lossy(scope),
+            };
+            full += "::";
+        }
+        self.spend(full.len() as u64)?;
+        Some(Cow::Owned(full + &name))
+    }
+
+    fn scopes(&self, die: Die) -> Option<Rc<Scopes<'a>>> {
+        let key = (die.file, die.unit);
+        if let Some(scopes) = self.scopes.borrow().get(&key) {
+            return Some(Rc::clone(scopes));
+        }
+        let scopes = Rc::new(Scopes::read(self, self.unit_of(die)?));
+        self.scopes.borrow_mut().insert(key, Rc::clone(&scopes));
+        Some(scopes)
+    }
+
+    /// The name that the linker knows, and the one that the language has, with the entry that says so.
+    fn names_along(&self, die: Die) -> (Option<&'a [u8]>, Option<NameAt<'a>>) {
+        let mut plain = None;
+        let mut next = Some(die);
+        for _ in 0..MAX_CHAIN {
+            let Some((die, names)) = next.and_then(|die| Some((die, self.names_in(die)?))) else {
+                break;
+            };
+            plain = plain.or(names.plain.map(|name| (name, die)));
+            if names.linkage.is_some() {
+                return (names.linkage, plain);
+            }
+            next = names.next;
+        }
+        (None, plain)
     }
 
     /// Where a function is declared: the number of the file, the entry whose unit counts so, and the line.

@@ -17,6 +17,7 @@ mod http;
 mod lines;
 mod link;
 mod queries;
+mod scopes;
 mod sections;
 mod split;
 mod units;
@@ -31,6 +32,7 @@ pub use find::{Finder, Search};
 pub use queries::{Declaration, Frame, InlinedPlace, SourceLine};
 pub use units::Units;
 
+use super::go::{GoLines, Place as GoTable};
 use super::source::Source;
 use find::{Answer, Found, Wanted};
 use link::{DebugLink, SharedLink};
@@ -89,6 +91,8 @@ pub struct DebugSource {
     name: String,
     own: Arc<Source>,
     build_id: Option<Vec<u8>>,
+    /// Where Go's own table of lines is: it stays when debug information is stripped.
+    go: Option<GoTable>,
     search: Search,
     table: OnceLock<Result<SectionTable, Defect>>,
     separate: OnceLock<Answer>,
@@ -100,6 +104,7 @@ impl DebugSource {
             name: name.to_owned(),
             own,
             build_id: None,
+            go: None,
             search,
             table: OnceLock::new(),
             separate: OnceLock::new(),
@@ -108,6 +113,15 @@ impl DebugSource {
 
     pub(super) fn set_build_id(&mut self, build_id: Option<&[u8]>) {
         self.build_id = build_id.map(<[u8]>::to_vec);
+    }
+
+    pub(super) fn set_go(&mut self, table: Option<GoTable>) {
+        self.go = table;
+    }
+
+    /// The lines of Go code, which do without debug information.
+    pub fn go_lines(&self) -> Option<GoLines> {
+        self.go?.load(&self.own)
     }
 
     /// The object's name.

@@ -3,13 +3,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId};
 
 use super::find::Search;
-use super::sections::SectionTable;
+use super::sections::{self, SectionTable};
 use super::units::{Slice, slice};
 use crate::object::source::Source;
+
+/// What the files of single units may take together, bytes: what is beyond is as good as absent.
+const MAX_FILES: u64 = 4 << 30;
 
 type SplitFile = OnceLock<Option<DwarfSections<Vec<u8>>>>;
 
@@ -20,6 +24,8 @@ pub(super) struct SplitFiles {
     /// The file with the debug information itself.
     path: PathBuf,
     package: OnceLock<Option<DwarfPackageSections<Vec<u8>>>>,
+    /// Bytes that files of single units may still take.
+    room: AtomicU64,
     /// By unit.
     files: OnceLock<Box<[SplitFile]>>,
 }
@@ -48,6 +54,7 @@ impl SplitFiles {
             search,
             path,
             package: OnceLock::new(),
+            room: AtomicU64::new(MAX_FILES),
             files: OnceLock::new(),
         }
     }
@@ -93,11 +100,14 @@ impl SplitFiles {
         paths.iter().find_map(|path| {
             let source = Source::open(path).ok()?;
             let table = SectionTable::read(&source).ok()?;
+            let mut room = sections::room(&source);
             let load = |id: gimli::SectionId| -> Result<Vec<u8>, gimli::Error> {
                 // All of them: the index says where each unit's part of each section is. A section that cannot be read is
                 // as good as none.
                 let name = id.dwo_name();
-                Ok(name.map_or_else(Vec::new, |name| table.bytes(&source, name).unwrap_or_default()))
+                Ok(name.map_or_else(Vec::new, |name| {
+                    table.bytes_within(&source, name, &mut room).unwrap_or_default()
+                }))
             };
             DwarfPackageSections::load(load).ok()
         })
@@ -144,6 +154,10 @@ impl SplitFiles {
         );
         paths.iter().find_map(|path| {
             let source = Source::open(path).ok()?;
+            let spend = |room: u64| room.checked_sub(source.length());
+            self.room
+                .try_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+                .ok()?;
             let sections = SectionTable::read(&source).ok()?.dwarf(&source, true).ok()?;
             // A file of another build has another identity.
             has_unit(&sections, skeleton.id).then_some(sections)

@@ -14,13 +14,16 @@ use super::DebugInfo;
 use super::die::{Die, InFile, Ranges};
 use super::facts::Facts;
 use super::lines::LineTable;
+use super::scopes::Scopes;
 use super::split::{Skeleton, SplitUnit};
 
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
-/// Bytes that may be gone through, for each byte of the file and in any case: real files need a few for each.
+/// Work that may be done, for each byte of the file and in any case: real files need a few for each.
 const BUDGET_PER_BYTE: u64 = 64;
-const LEAST_BUDGET: u64 = 1 << 28;
+const LEAST_BUDGET: u64 = 1 << 26;
+/// A unit is looked for among so many that have an address near one at most.
+const MAX_NEAR: usize = 1 << 16;
 
 pub(super) fn slice(bytes: &[u8]) -> Slice<'_> {
     EndianSlice::new(bytes, LittleEndian)
@@ -56,6 +59,7 @@ pub struct Units<'a> {
     ranges: Vec<UnitRange>,
     pub(super) names: RefCell<HashMap<Die, Option<&'a [u8]>>>,
     tables: RefCell<Tables<'a>>,
+    pub(super) scopes: RefCell<HashMap<(InFile, u32), Rc<Scopes<'a>>>>,
     budget: Cell<u64>,
 }
 
@@ -84,6 +88,7 @@ impl<'a> Units<'a> {
             ranges: Vec::new(),
             names: RefCell::default(),
             tables: RefCell::default(),
+            scopes: RefCell::default(),
             budget: Cell::new(bytes.saturating_mul(BUDGET_PER_BYTE).max(LEAST_BUDGET)),
         };
         units.main = units.read_units(&units.dwarf)?;
@@ -220,6 +225,7 @@ impl<'a> Units<'a> {
         let first = self.ranges.partition_point(|range| range.end <= address);
         let near = self.ranges[first..]
             .iter()
+            .take(MAX_NEAR)
             .take_while(move |range| range.min_begin <= address);
         near.filter(move |range| range.begin <= address)
             .filter_map(|range| Some((range.unit, self.main.get(range.unit as usize)?)))

@@ -16,7 +16,7 @@ fn damaged_debug_information_is_absent_at_worst() {
         let started = Instant::now();
         for round in 0..1500 {
             let mut bytes = good.clone();
-            for _ in 0..1 + round % 12 {
+            for _ in 0..=round % 12 {
                 state ^= state << 13;
                 state ^= state >> 7;
                 state ^= state << 17;
@@ -31,7 +31,7 @@ fn damaged_debug_information_is_absent_at_worst() {
             }
             ask_everything(bytes);
         }
-        assert!(started.elapsed() < Duration::from_secs(120), "{options:?}");
+        assert!(started.elapsed() < Duration::from_mins(2), "{options:?}");
     }
 }
 
@@ -66,7 +66,7 @@ fn ask_everything(bytes: Vec<u8>) {
     let Ok(units) = debug.units() else { return };
     let declarations = units.declarations();
     let places = units.inlined(&|_| true);
-    let _addresses = units.lines_where(&|path| path.ends_with(".c"), &|_| true);
+    let _addresses = units.lines_where(&|path| path.contains("parser"), &|_| true);
     let entries = file.functions().iter().map(|function| function.address);
     let addresses = entries
         .chain(declarations.iter().map(|declaration| declaration.entry))

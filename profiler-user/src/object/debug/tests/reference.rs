@@ -1,4 +1,5 @@
 //! The answers beside those of `llvm-symbolizer`, for addresses all over real files.
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,10 +59,10 @@ fn ask(path: &Path, addresses: &[u64]) -> Option<Vec<Value>> {
         .spawn()
         .ok()?;
     let mut input = child.stdin.take().unwrap();
-    let text: String = addresses
-        .iter()
-        .map(|address| format!("{address:#x}\n"))
-        .collect();
+    let mut text = String::new();
+    for address in addresses {
+        writeln!(text, "{address:#x}").unwrap();
+    }
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
