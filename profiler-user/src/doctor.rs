@@ -54,6 +54,7 @@ pub fn report(out: &mut impl Write) -> io::Result<u8> {
         findings.push(memory_counters(mode));
         findings.push(loop_helper());
         findings.push(lifecycle());
+        findings.push(pid_namespace());
         findings.push(return_probes());
     }
     for Finding { what, state, detail } in &findings {
@@ -218,6 +219,17 @@ fn loop_helper() -> Finding {
         what: "bpf_loop".to_owned(),
         state: State::Replaced,
         detail: "since 5.17; calls left by longjmp are taken off a few at a time".to_owned(),
+    }
+}
+
+fn pid_namespace() -> Finding {
+    if capability::sees_host_pids() {
+        return good("process ids", "the host's");
+    }
+    Finding {
+        what: "process ids".to_owned(),
+        state: State::Replaced,
+        detail: "this is a pid namespace of its own: no `-a`, children are followed late".to_owned(),
     }
 }
 

@@ -140,11 +140,11 @@ impl ObjectFile {
     /// The same; `search` says where its separate debug file may be. Where it is stripped, that names its functions.
     pub fn open_with(path: &Path, name: impl Into<String>, search: Search) -> Result<Self, ObjectError> {
         let name = name.into();
-        let file = File::open(path).map_err(|source| ObjectError::Read {
+        let source = Source::open(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::read(Source::File(file), name, search)
+        Self::read(source, name, search)
     }
 
     /// Reads a file that is open already.

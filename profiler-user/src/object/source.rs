@@ -1,10 +1,12 @@
 //! The bytes of a file, read piece by piece.
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use object::read::ReadCache;
+
+use crate::rooted;
 
 /// Where a file's bytes come from.
 #[derive(Debug)]
@@ -16,15 +18,7 @@ pub(super) enum Source {
 impl Source {
     /// Opens a file that somebody else may have named: never waits for a pipe's other end, and takes plain files only.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)?;
-        if file.metadata()?.is_file() {
-            Ok(Self::File(file))
-        } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))
-        }
+        rooted::open_plain(path).map(Self::File)
     }
 
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {

@@ -65,6 +65,17 @@ struct Seen {
     is_main: bool,
 }
 
+/// How it is made sure that no return probe meets machinery that nobody has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// Return probes are suspended while something new is looked at.
+    Suspends,
+    /// They cannot be: whoever can load libraries is taken for one that has what these may bring.
+    Wary,
+    /// Every process is taken for one that has everything.
+    AssumesTheWorst,
+}
+
 /// What an addition changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Added {
@@ -76,9 +87,7 @@ pub struct Added {
 pub struct Catalog {
     scope: Scope,
     facts: ProcessFacts,
-    /// Return probes cannot be suspended at once when a library is loaded: whoever can load some is taken for one that has
-    /// what they may bring.
-    is_wary: bool,
+    care: Care,
     known: HashMap<FileId, Known>,
     /// By path and build id.
     builds: HashMap<(PathBuf, Vec<u8>), Build>,
@@ -100,11 +109,11 @@ pub struct Catalog {
 
 impl Catalog {
     /// No file is known. `facts`: what is known of the targets already.
-    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, is_wary: bool) -> Self {
+    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, care: Care) -> Self {
         Self {
             scope: Scope::new(request),
             facts,
-            is_wary,
+            care,
             known: HashMap::new(),
             builds: HashMap::new(),
             held: Vec::new(),
@@ -202,6 +211,10 @@ impl Catalog {
 
     /// What else is known of the targets. Returns the functions whose returns are planned differently now.
     pub fn learn(&mut self, plan: &mut Plan, facts: ProcessFacts) -> Result<Added, SessionError> {
+        if self.care == Care::AssumesTheWorst {
+            // All is taken for there already, but Go, which concerns its own files alone.
+            return Ok(Added::default());
+        }
         let wider = ProcessFacts {
             evidences: self.facts.evidences.union(facts.evidences),
             seccomp: self.facts.seccomp || facts.seccomp,
@@ -210,7 +223,7 @@ impl Catalog {
         if wider == self.facts {
             return Ok(Added::default());
         }
-        let wider = if self.is_wary && wider.evidences.has(Evidence::Loading) {
+        let wider = if self.care == Care::Wary && wider.evidences.has(Evidence::Loading) {
             wider.with_all_evidences()
         } else {
             wider
@@ -223,7 +236,7 @@ impl Catalog {
 
     /// Looks at files, those that are known left out, and adds what is wanted of them to the plan.
     pub fn add(&mut self, plan: &mut Plan, files: Vec<MappedFile>) -> Result<Added, SessionError> {
-        let new = |file: &MappedFile| !self.knows(file.id, file.is_main);
+        let new = |file: &MappedFile| !self.knows(file.id, file.is_main) && self.may_hold_something(file);
         let new: Vec<MappedFile> = files.into_iter().filter(new).collect();
         let new: Vec<Opened> = new.into_iter().filter_map(|file| self.hold(file, plan)).collect();
         if new.is_empty() {
@@ -239,6 +252,12 @@ impl Catalog {
         drop(objects);
         heap::give_back();
         Ok(added)
+    }
+
+    /// Whether anything of a file can matter: functions that are asked for, or what it speaks for.
+    fn may_hold_something(&self, file: &MappedFile) -> bool {
+        let name = file_name(&file.path);
+        self.care != Care::AssumesTheWorst || self.scope.request().may_want(&name, &file.path)
     }
 
     /// Opens a file that nobody has looked at: none if it cannot be opened, as its process has ended, or is a copy of one

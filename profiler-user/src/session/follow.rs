@@ -2,10 +2,12 @@
 //!
 //! The same can be told twice, on two ways and in any order: everything here looks at what is, and does what is missing.
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use super::SessionError;
 use super::ahead;
 use super::catalog::Added;
+use super::groups::Verdict;
 use super::roster::Origin;
 use super::state::State;
 use crate::kernel::Reach;
@@ -15,6 +17,11 @@ use crate::probe::plan::Placement;
 use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
 use crate::target::process::{MappedFile, Process, start_ticks};
+
+/// How long a runtime may take to tell the name of a container that it has started.
+const DOUBT: Duration = Duration::from_secs(3);
+/// Processes that are in doubt at a time: where more start, some wait for the next look at everything.
+const MOST_DOUBTFUL: usize = 256;
 
 /// What tells of the end of a process that joined.
 pub(super) struct End {
@@ -82,7 +89,6 @@ impl State {
             self.roster_notes.replaced.insert(pid);
             return Ok(Vec::new());
         }
-        self.groups.meet(pid, None, &mut self.tracker);
         match self.look(pid) {
             // A program that is no ELF file of ours ends nothing.
             Ok(()) | Err(SessionError::Target(_) | SessionError::Object(ObjectError::NotElf { .. })) => {
@@ -93,7 +99,8 @@ impl State {
     }
 
     /// A process runs another program now, told by the kernel side, which suspended return probes for it, if `hold` is not 0.
-    pub(super) fn examined(&mut self, pid: u32, hold: u32) -> Result<Vec<End>, SessionError> {
+    pub(super) fn examined(&mut self, pid: u32, hold: u32, time_ns: u64) -> Result<Vec<End>, SessionError> {
+        self.groups.executed(pid, time_ns, &mut self.tracker);
         let joined = self.executed(pid)?;
         self.kernel.release(hold.into());
         Ok(joined)
@@ -106,10 +113,36 @@ impl State {
 
     /// A process that is no target mapped, forked or executed: it may be one now.
     fn consider(&mut self, pid: u32) -> Vec<End> {
-        if self.tracker.selector.is_closed() || pid == std::process::id() || !self.tracker.means(pid) {
+        if self.tracker.selector.is_closed() || pid == std::process::id() {
             return Vec::new();
         }
-        Vec::from_iter(self.join(pid, Origin::Matched, None))
+        match self.tracker.verdict(pid) {
+            Verdict::Meant => Vec::from_iter(self.join(pid, Origin::Matched, None)),
+            Verdict::Doubtful => {
+                if self.doubtful.len() < MOST_DOUBTFUL {
+                    self.doubtful.push((pid, Instant::now() + DOUBT));
+                }
+                Vec::new()
+            }
+            Verdict::NotMeant => Vec::new(),
+        }
+    }
+
+    /// Looks again at processes in containers whose runtime had not told their names yet.
+    pub(super) fn reconsider(&mut self) -> Vec<End> {
+        let now = Instant::now();
+        let mut ends = Vec::new();
+        for (pid, until) in std::mem::take(&mut self.doubtful) {
+            if self.roster.contains(pid) {
+                continue;
+            }
+            match self.tracker.verdict(pid) {
+                Verdict::Meant => ends.extend(self.join(pid, Origin::Matched, None)),
+                Verdict::Doubtful if now < until => self.doubtful.push((pid, until)),
+                Verdict::Doubtful | Verdict::NotMeant => {}
+            }
+        }
+        ends
     }
 
     /// Makes a process a target. `None`: it has ended, or cannot be one, which is said.

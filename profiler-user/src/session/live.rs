@@ -15,6 +15,7 @@ use super::summary_json::SummaryFile;
 use super::watch::Watch;
 use super::{Outcome, SessionError};
 use crate::cli::config::{DisplayConfig, OnLoss, SessionConfig};
+use crate::kernel::capability;
 use crate::record::escape::escaped;
 use crate::target::command::{self, RunningCommand};
 use crate::target::process;
@@ -150,6 +151,7 @@ struct EventLoop {
     ends: JoinSet<(u32, u64)>,
     /// Processes that start later can be targets: the session goes on without any.
     patient: bool,
+    sees_host_pids: bool,
     /// The command, if one was started.
     command: Option<u32>,
 }
@@ -184,6 +186,7 @@ impl EventLoop {
                 .map(|duration| tokio::time::Instant::now() + duration),
             ends: JoinSet::new(),
             patient: settings.patient,
+            sees_host_pids: capability::sees_host_pids(),
             command: match target {
                 Target::Command(command) => Some(command.pid()),
                 Target::Processes => None,
@@ -251,6 +254,9 @@ impl EventLoop {
                     if let Err(error) = state.observe() {
                         state.note_failure(&error);
                     }
+                    let joined = state.reconsider();
+                    self.watch_ends(state, joined);
+                    state.tell_news();
                 }
                 _ = self.refresh.tick(), if display.is_live() => {
                     let summary = state.summary(display.view());
@@ -278,7 +284,9 @@ impl EventLoop {
     fn noticed(&mut self, state: &mut State, notice: Notice) -> Option<End> {
         let joined = match notice {
             Notice::Failed => return Some(End::RecorderFailed),
-            Notice::Exec { pid, hold } => state.examined(pid, hold),
+            // The kernel side's ids are not ours: perf events tell the same with ours.
+            Notice::Exec { .. } | Notice::Forked { .. } if !self.sees_host_pids => Ok(Vec::new()),
+            Notice::Exec { pid, hold, time_ns } => state.examined(pid, hold, time_ns),
             Notice::Forked { parent, child } => Ok(state.forked(parent, child)),
             Notice::Life(event) => state.life(&event),
         };

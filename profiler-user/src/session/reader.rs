@@ -38,6 +38,8 @@ pub enum Notice {
         pid: u32,
         /// The number of the hold on return probes that was set for it; 0 = none.
         hold: u32,
+        /// When, `CLOCK_MONOTONIC`, ns.
+        time_ns: u64,
     },
     /// Something happened to a process of the host.
     Life(LifeEvent),
@@ -363,6 +365,7 @@ fn notice(message: &[u8]) -> Option<Notice> {
         Event::Exec(event) => Some(Notice::Exec {
             pid: event.pid,
             hold: event.child,
+            time_ns: event.time_ns,
         }),
         Event::Call(_)
         | Event::Return(_)

@@ -20,7 +20,7 @@ use crate::ui::plan_text;
 
 use super::SessionError;
 use super::ahead;
-use super::catalog::Catalog;
+use super::catalog::{Care, Catalog};
 
 /// What will be probed, and in which processes each file of the plan is mapped.
 pub struct Setup {
@@ -99,6 +99,18 @@ pub fn first_facts(reach: Reach) -> ProcessFacts {
     }
 }
 
+fn care(mode: AttachMode, reach: Reach) -> Care {
+    match reach {
+        Reach::Targets { keep_on_exec: true } | Reach::Everyone => Care::AssumesTheWorst,
+        Reach::Process | Reach::Targets { keep_on_exec: false }
+            if mode == AttachMode::Session && capability::sees_host_pids() =>
+        {
+            Care::Suspends
+        }
+        Reach::Process | Reach::Targets { keep_on_exec: false } => Care::Wary,
+    }
+}
+
 /// Makes the plan for some processes: none where the first is waited for.
 pub fn plan(
     processes: &[Process],
@@ -128,8 +140,15 @@ pub fn plan(
             pids.push(process.pid);
         }
     }
-    let mut catalog = Catalog::new(request, finder, facts, mode != AttachMode::Session);
+    let mut catalog = Catalog::new(request, finder, facts, care(mode, reach));
     let mut plan = Plan::default();
+    if !capability::sees_host_pids() {
+        warnings.push(
+            "this is a pid namespace of its own: process ids in records are the host's, children are followed late, and `-a` \
+             is not to be had; run with the host's (`--pid host`)"
+                .to_owned(),
+        );
+    }
     let by_file: Vec<(FileId, Vec<u32>)> = files
         .values()
         .map(|(file, pids)| (file.id, pids.clone()))

@@ -48,6 +48,8 @@ pub(super) struct State {
     /// Functions whose links could not be made anew yet.
     pub(super) to_renew: Vec<FunctionId>,
     pub(super) detacher: Detacher,
+    /// Processes that may be meant when more is known of them, and how long that is waited for.
+    pub(super) doubtful: Vec<(u32, Instant)>,
     pub(super) title: String,
     /// From the start to the last link, and the links' part of it.
     pub(super) startup: Duration,
@@ -107,6 +109,7 @@ impl State {
             unexamined: 0,
             to_renew: Vec::new(),
             detacher: Detacher::default(),
+            doubtful: Vec::new(),
             title: targets.title,
             startup: Duration::ZERO,
             attach_time: Duration::ZERO,

@@ -204,10 +204,19 @@ impl State {
                     "{children} forked processes: {} followed (from some milliseconds after the fork), {missed} ended before",
                     children - missed.min(children)
                 ),
-                Reach::Targets { .. } | Reach::Everyone => {
-                    format!("{children} forked processes: all followed from their first instruction")
-                }
+                Reach::Targets { .. } | Reach::Everyone => format!(
+                    "{children} forked processes: followed from their first instruction in files that were known; of \
+                     programs that were new the first milliseconds are missed"
+                ),
             });
+        }
+        let foreign = self.kernel.foreign_hits();
+        if foreign > 0 {
+            notes.push(format!(
+                "processes that are no targets hit probes {foreign} times, and paid about {:.0} ns each time (--isolate spares \
+                 them)",
+                self.model.hit(Price::Emulated)
+            ));
         }
         if *joined > 0 {
             notes.push(format!("{joined} processes joined while it ran"));

@@ -16,6 +16,7 @@ pub mod selector;
 
 mod cgroup;
 mod containers;
+mod mapped;
 mod runtime;
 mod users;
 

@@ -34,7 +34,7 @@ pub use units::Units;
 
 use super::go::{GoLines, Place as GoTable};
 use super::source::Source;
-use find::{Answer, Found, Wanted};
+use find::{Answer, At, Lookup, Wanted};
 use link::{DebugLink, SharedLink};
 use sections::{Defect, SectionTable};
 use split::SplitFiles;
@@ -85,6 +85,17 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Which file has an object's debug information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugPlace {
+    /// The object itself.
+    Own,
+    /// A separate debug file.
+    Separate,
+    /// None that was found.
+    Nowhere,
+}
+
 /// Where one object's debug information is. Cheap to keep: only sections' names are read, and only when somebody asks.
 #[derive(Debug)]
 pub struct DebugSource {
@@ -93,7 +104,7 @@ pub struct DebugSource {
     build_id: Option<Vec<u8>>,
     /// Where Go's own table of lines is: it stays when debug information is stripped.
     go: Option<GoTable>,
-    search: Search,
+    lookup: Lookup,
     table: OnceLock<Result<SectionTable, Defect>>,
     separate: OnceLock<Answer>,
 }
@@ -105,7 +116,7 @@ impl DebugSource {
             own,
             build_id: None,
             go: None,
-            search,
+            lookup: Lookup::new(search),
             table: OnceLock::new(),
             separate: OnceLock::new(),
         }
@@ -141,7 +152,7 @@ impl DebugSource {
                 let section = table.bytes(&self.own, ".gnu_debuglink").ok()?;
                 DebugLink::parse(&section)
             });
-            let answer = self.search.separate(Wanted {
+            let answer = self.lookup.separate(Wanted {
                 build_id: self.build_id.as_deref(),
                 link: link.as_ref(),
                 own: &self.own,
@@ -160,12 +171,18 @@ impl DebugSource {
 
     /// Whether there is anything to load. Looks for the separate debug file.
     pub fn is_there(&self) -> bool {
-        self.table().is_ok_and(SectionTable::has_debug_information)
-            || self
-                .separate()
-                .found
-                .as_ref()
-                .is_some_and(|found| found.table.has_debug_information())
+        self.place() != DebugPlace::Nowhere
+    }
+
+    /// Where it is. Looks for the separate debug file.
+    pub fn place(&self) -> DebugPlace {
+        if self.table().is_ok_and(SectionTable::has_debug_information) {
+            return DebugPlace::Own;
+        }
+        match &self.separate().found {
+            Some(found) if found.table.has_debug_information() => DebugPlace::Separate,
+            Some(_) | None => DebugPlace::Nowhere,
+        }
     }
 
     /// Reads the debug information.
@@ -177,13 +194,13 @@ impl DebugSource {
                 why: defect.text(),
             }
         };
-        let own = self.table().map_err(damaged(&self.search.path))?;
-        let (path, source, table) = if own.has_debug_information() {
-            (self.search.path.as_path(), &*self.own, own)
+        let own = self.table().map_err(damaged(self.lookup.path()))?;
+        let (path, at, source, table) = if own.has_debug_information() {
+            (self.lookup.path(), None, &*self.own, own)
         } else {
             match &self.separate().found {
-                Some(Found { path, source, table }) if table.has_debug_information() => {
-                    (path.as_path(), source, table)
+                Some(found) if found.table.has_debug_information() => {
+                    (found.path.as_path(), Some(&found.at), &found.source, &found.table)
                 }
                 Some(_) | None => {
                     return Err(DebugError::Missing {
@@ -195,21 +212,26 @@ impl DebugSource {
             }
         };
         let main = table.dwarf(source, false).map_err(damaged(path))?;
-        let shared = self.shared(path, source, table);
+        let shared = self.shared(at, source, table);
         Ok(DebugInfo {
             path: path.to_owned(),
             main,
             shared,
-            split: SplitFiles::new(self.search.clone(), path.to_owned()),
+            split: SplitFiles::new(self.lookup.clone(), at.cloned()),
         })
     }
 
     /// What this file's debug information has in common with others', and dwz has put into a file of its own.
-    fn shared(&self, path: &Path, source: &Source, table: &SectionTable) -> Option<DwarfSections<Vec<u8>>> {
+    fn shared(
+        &self,
+        near: Option<&At>,
+        source: &Source,
+        table: &SectionTable,
+    ) -> Option<DwarfSections<Vec<u8>>> {
         let section = |name| table.bytes(source, name).unwrap_or_default();
         let link = SharedLink::parse(&section(".gnu_debugaltlink"))
             .or_else(|| SharedLink::parse_standard(&section(".debug_sup")))?;
-        let answer = self.search.shared(&link, path, source);
+        let answer = self.lookup.shared(&link, near, source);
         for reason in &answer.refused {
             log::warn!("{}: {reason}", self.name);
         }

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId};
 
-use super::find::Search;
+use super::find::{At, Lookup};
 use super::sections::{self, SectionTable};
 use super::units::{Slice, slice};
-use crate::object::source::Source;
 
 /// What the files of single units may take together, bytes: what is beyond is as good as absent.
 const MAX_FILES: u64 = 4 << 30;
@@ -20,9 +19,9 @@ type SplitFile = OnceLock<Option<DwarfSections<Vec<u8>>>>;
 /// The files that one object's debug information refers to, read when they are first needed.
 #[derive(Debug)]
 pub(super) struct SplitFiles {
-    search: Search,
-    /// The file with the debug information itself.
-    path: PathBuf,
+    lookup: Lookup,
+    /// The file with the debug information itself; none = the object.
+    separate: Option<At>,
     package: OnceLock<Option<DwarfPackageSections<Vec<u8>>>>,
     /// Bytes that files of single units may still take.
     room: AtomicU64,
@@ -49,10 +48,10 @@ pub(super) struct Skeleton<'u, 'a> {
 }
 
 impl SplitFiles {
-    pub(super) fn new(search: Search, path: PathBuf) -> Self {
+    pub(super) fn new(lookup: Lookup, separate: Option<At>) -> Self {
         Self {
-            search,
-            path,
+            lookup,
+            separate,
             package: OnceLock::new(),
             room: AtomicU64::new(MAX_FILES),
             files: OnceLock::new(),
@@ -87,18 +86,14 @@ impl SplitFiles {
             name.push(".dwp");
             PathBuf::from(name)
         };
-        let mut paths = self.search.in_roots(&named(&self.search.path));
-        paths.push(named(&self.path));
-        let file_name = named(Path::new(self.search.path.file_name()?));
-        paths.extend(
-            self.search
-                .finder
-                .debug_dirs
-                .iter()
-                .map(|dir| dir.join(&file_name)),
-        );
+        let object = self.lookup.path();
+        let mut paths = self.lookup.places(&named(object));
+        let separate = self.separate.as_ref();
+        paths.extend(separate.and_then(|at| at.map(|path| Some(named(path)))));
+        let file_name = named(Path::new(object.file_name()?));
+        paths.extend(self.lookup.in_debug_dirs(&file_name));
         paths.iter().find_map(|path| {
-            let source = Source::open(path).ok()?;
+            let source = self.lookup.open(path).ok()?;
             let table = SectionTable::read(&source).ok()?;
             let mut room = sections::room(&source);
             let load = |id: gimli::SectionId| -> Result<Vec<u8>, gimli::Error> {
@@ -137,23 +132,20 @@ impl SplitFiles {
         let built = Path::new(OsStr::from_bytes(folder)).join(name);
         let mut paths = Vec::new();
         if built.is_absolute() {
-            paths.extend(self.search.in_roots(&built));
+            paths.extend(self.lookup.places(&built));
         }
-        let file_name = name.file_name()?;
-        for near in [&self.search.path, &self.path] {
-            if let Some(folder) = near.parent().filter(|folder| folder.is_absolute()) {
-                paths.extend(self.search.in_roots(&folder.join(file_name)));
-            }
+        let file_name = Path::new(name.file_name()?);
+        let beside = |path: &Path| {
+            let folder = path.parent().filter(|folder| folder.is_absolute())?;
+            Some(folder.join(file_name))
+        };
+        if let Some(path) = beside(self.lookup.path()) {
+            paths.extend(self.lookup.places(&path));
         }
-        paths.extend(
-            self.search
-                .finder
-                .debug_dirs
-                .iter()
-                .map(|dir| dir.join(file_name)),
-        );
+        paths.extend(self.separate.as_ref().and_then(|at| at.map(beside)));
+        paths.extend(self.lookup.in_debug_dirs(file_name));
         paths.iter().find_map(|path| {
-            let source = Source::open(path).ok()?;
+            let source = self.lookup.open(path).ok()?;
             let spend = |room: u64| room.checked_sub(source.length());
             self.room
                 .try_update(Ordering::Relaxed, Ordering::Relaxed, spend)

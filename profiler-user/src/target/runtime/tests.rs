@@ -396,6 +396,29 @@ fn a_pipe_in_place_of_a_state_file_hangs_nobody() {
     assert_eq!(host.find("/docker/<ID>"), Some(unnamed(Runtime::Docker)));
 }
 
+/// Check that a container in which a runtime runs cannot make its state that of the host.
+#[test]
+fn state_in_a_container_is_looked_up_below_its_root() {
+    let config = "var/lib/docker/containers/<ID>/config.v2.json";
+    let host = Host::new()
+        .with(config, DOCKER_CONFIG)
+        .with("proc/7/root/etc/passwd", "");
+    let inner = host.folder.path().join("proc/7/root");
+    let link = |target: &Path| {
+        let containers = inner.join("var/lib/docker/containers");
+        std::fs::create_dir_all(containers.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, containers).unwrap();
+    };
+    link(&host.folder.path().join("var/lib/docker/containers"));
+    let mut inside = host.state().inside(7);
+    assert_eq!(find(&mut inside, "/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+    std::fs::remove_file(inner.join("var/lib/docker/containers")).unwrap();
+    link(Path::new("/data"));
+    let host = host.with("proc/7/root/data/<ID>/config.v2.json", DOCKER_CONFIG);
+    let named = find(&mut host.state().inside(7), "/docker/<ID>").unwrap();
+    assert_eq!(named.name.as_deref(), Some("web-1"));
+}
+
 #[test]
 fn labels_that_are_documents_are_left_out() {
     let config = DOCKER_CONFIG.replace("\"red\"", &format!("\"{}\"", "x".repeat(5000)));
