@@ -187,7 +187,7 @@ pub fn has_return_probe_defect() -> bool {
 }
 
 /// Whether process ids mean the same to us and to the kernel side: in a pid namespace of our own they do not. The first
-/// namespace's inode is fixed (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// namespace's inode is fixed (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 pub fn sees_host_pids() -> bool {
     const FIRST: &str = "pid:[4026531836]";
     std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == FIRST)

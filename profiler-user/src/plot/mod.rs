@@ -1,7 +1,7 @@
 //! Pictures of recordings: a column of numbers against time, or against another column.
 //!
-//! [`table`] reads the file, [`scale`] chooses ticks and units, [`figure`] places everything, and a [`canvas`] draws it:
-//! [`svg`] for browsers and papers, [`png`] for everything else. Neither needs a font of the machine.
+//! `table` reads the file, `scale` chooses ticks and units, `figure` places everything, and a `canvas` draws it:
+//! `svg` for browsers and papers, `png` for everything else. Neither needs a font of the machine.
 mod canvas;
 mod figure;
 mod png;

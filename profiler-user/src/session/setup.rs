@@ -99,6 +99,24 @@ pub fn first_facts(reach: Reach) -> ProcessFacts {
     }
 }
 
+/// A warning where the kernel side knows other process ids than we do.
+fn of_namespace() -> Option<String> {
+    (!capability::sees_host_pids()).then(|| {
+        "this is a pid namespace of its own: process ids in records are the host's, children are followed late, and `-a` is \
+         not to be had; run with the host's (`--pid host`)"
+            .to_owned()
+    })
+}
+
+/// A warning where the user asks for what can harm.
+fn of_returns(choice: ReturnsChoice) -> Option<String> {
+    (choice == ReturnsChoice::ReturnProbe).then(|| {
+        "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
+         coroutines and Go compute wrong results"
+            .to_owned()
+    })
+}
+
 fn care(mode: AttachMode, reach: Reach) -> Care {
     match reach {
         Reach::Targets { keep_on_exec: true } | Reach::Everyone => Care::AssumesTheWorst,
@@ -142,25 +160,13 @@ pub fn plan(
     }
     let mut catalog = Catalog::new(request, finder, facts, care(mode, reach));
     let mut plan = Plan::default();
-    if !capability::sees_host_pids() {
-        warnings.push(
-            "this is a pid namespace of its own: process ids in records are the host's, children are followed late, and `-a` \
-             is not to be had; run with the host's (`--pid host`)"
-                .to_owned(),
-        );
-    }
+    warnings.extend(of_namespace());
     let by_file: Vec<(FileId, Vec<u32>)> = files
         .values()
         .map(|(file, pids)| (file.id, pids.clone()))
         .collect();
     catalog.add(&mut plan, files.into_values().map(|(file, _)| file).collect())?;
-    if config.probing.returns == ReturnsChoice::ReturnProbe {
-        warnings.push(
-            "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
-             coroutines and Go compute wrong results"
-                .to_owned(),
-        );
-    }
+    warnings.extend(of_returns(config.probing.returns));
     let follows_programs = matches!(reach, Reach::Targets { keep_on_exec: true });
     let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
     check_focus(&plan)?;
