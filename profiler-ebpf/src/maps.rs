@@ -10,7 +10,8 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_ge
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
 use profiler_common::config::{
-    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, MemoryCounters, OTHERS_ROW, RowOwner, TargetEntry, hold,
+    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, MemoryCounters, OTHERS_ROW, RowOwner, TargetEntry,
+    hold,
 };
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -236,7 +237,6 @@ config_field!(
     grouping: u32,
     row_count: u32,
     check_targets: u32,
-    keep_on_exec: u32,
     own_tgid: u32,
     can_hold: u32,
     rss_form: u32 = memory.form,
@@ -316,7 +316,9 @@ pub(crate) fn create_thread() -> Option<NonNull<ThreadState>> {
 /// Suspends return probes everywhere, until user space has looked, and gives the number of the hold.
 #[inline(always)]
 pub(crate) fn hold() -> u32 {
-    let Some(set) = HOLDS.get_ptr_mut(hold::SET) else { return 0 };
+    let Some(set) = HOLDS.get_ptr_mut(hold::SET) else {
+        return 0;
+    };
     atomic::take_number(set).wrapping_add(1) as u32
 }
 
