@@ -530,6 +530,13 @@ fn unmap(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) 
     }
     let length = pending.size.wrapping_add(PAGE - 1) & !(PAGE - 1);
     let old = pending.old;
+    let gone = if length < old.size { length } else { old.size };
+    events::emit(
+        AllocEventKind::Free,
+        (now_ns, pending.caller),
+        (key.address, gone),
+        pending.function,
+    );
     if length >= old.size {
         live::release(thread, &key, &old, now_ns);
         return;

@@ -30,6 +30,8 @@ const ALLOCATORS: &str = "Allocators";
 
 /// Bytes for functions' flags and events in a session that needs hardly any.
 const SMALL_RING: u32 = 4096;
+/// Bytes for events on their way.
+const EVENT_RING: u32 = 64 << 20;
 
 /// `mem`.
 #[derive(Clone, Debug, clap::Args)]
@@ -144,6 +146,13 @@ pub struct MemOutputArgs {
     /// Write the result to FILE as JSON at the end
     #[arg(long, value_name = "FILE")]
     pub summary_json: Option<PathBuf>,
+    /// Write every allocation and free to FILE, as CSV: time, address, bytes (frees are negative), kind, caller, …
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// With --events, write the numbers of kinds in place of their names: 1000 malloc, 1001 calloc, 1002 realloc, 1003
+    /// free, 1004 realloc_free, …
+    #[arg(long, requires = "events")]
+    pub raw: bool,
     /// Write every single block that is alive at the end to the JSON, up to this many
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub blocks: usize,
@@ -198,6 +207,17 @@ pub struct MemoryConfig {
     pub outputs: Vec<MemOutput>,
     /// How many live blocks the JSON has at most.
     pub blocks: usize,
+    /// Where every allocation and free is written.
+    pub events: Option<EventsConfig>,
+}
+
+/// Where every allocation and free is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventsConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Kinds are numbers.
+    pub raw: bool,
 }
 
 /// A file for the result.
@@ -356,7 +376,11 @@ fn session(
         limits: LimitConfig {
             duration: limits.duration,
             max_overhead: Budget::Unlimited,
-            ring_bytes: SMALL_RING,
+            ring_bytes: if output.events.is_some() {
+                EVENT_RING
+            } else {
+                SMALL_RING
+            },
             map_bytes: limits.max_map_memory,
             on_loss: if limits.fail_on_loss {
                 OnLoss::Fail
@@ -373,6 +397,10 @@ fn session(
             shown: shown(view),
             outputs: outputs(output.outputs, output.summary_json)?,
             blocks: output.blocks,
+            events: output.events.map(|path| EventsConfig {
+                path,
+                raw: output.raw,
+            }),
         }),
     })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::jit::JitMap;
 use super::kernel_symbols::KernelSymbols;
+use crate::object::debug::{DebugInfo, SourceLine};
 use crate::object::{self, ObjectFile};
 use crate::target::TargetError;
 use crate::target::code_texts::CodeMap;
@@ -91,6 +92,7 @@ struct Object {
     source: Source,
     parsed: OnceLock<Option<ObjectFile>>,
     names: Mutex<HashMap<usize, Arc<str>>>,
+    debug: OnceLock<Option<DebugInfo>>,
 }
 
 enum Source {
@@ -170,6 +172,14 @@ impl AddressResolver {
             return self.find(pid, address);
         }
         found
+    }
+
+    /// The source line of an address of a process that was resolved before, where its file has debug information.
+    pub fn line(&self, pid: u32, address: u64) -> Option<SourceLine> {
+        let process = self.processes.get(&pid)?;
+        let mapping = process.mappings.at(address)?;
+        let object = process.objects.get(&mapping.start)?;
+        object.line(address - mapping.start + mapping.offset)
     }
 
     /// What lies at an offset of a file. `None`: there is no file of this path, or it is another one by now.
@@ -305,6 +315,7 @@ impl Object {
             source,
             parsed: OnceLock::new(),
             names: Mutex::default(),
+            debug: OnceLock::new(),
         })
     }
 
@@ -319,6 +330,14 @@ impl Object {
                 .ok()
         };
         self.parsed.get_or_init(parse).as_ref()
+    }
+
+    /// The source line of this offset of the file.
+    fn line(&self, offset: u64) -> Option<SourceLine> {
+        let file = self.file()?;
+        let address = file.segments().code_address(offset)?;
+        let debug = self.debug.get_or_init(|| file.debug().load().ok());
+        debug.as_ref()?.units().ok()?.location(address)
     }
 
     /// What lies at this offset of the file.

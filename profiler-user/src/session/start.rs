@@ -77,7 +77,12 @@ pub(super) fn start(
         .map(|recorder| pipeline(&setup, config, recorder, more_names))
         .transpose()?;
     let recorded_names = pipeline.is_some().then_some(recorded_names);
-    let reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
+    let mut reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
+    if let Some(memory) = &memory {
+        let pids: Vec<u32> = targets.processes.iter().map(|process| process.pid).collect();
+        memory.announce(&setup.plan);
+        reading.timeline = memory.timeline(&pids)?;
+    }
     let reader = Reader::start(rings, reading, sender)?;
     let patient = !targets.selector.is_closed();
     let processes = std::mem::take(&mut targets.processes);
@@ -242,7 +247,7 @@ fn load(
         stack: memory.stack,
         by_thread: memory.shown.by == MemBy::Thread,
         sample_bytes: memory.sample_bytes,
-        events: false,
+        events: memory.events.is_some(),
     });
     let layout = if heap.is_some() {
         // Calls are not counted.
@@ -256,7 +261,8 @@ fn load(
         reach,
         focus: !config.selection.focus.is_empty(),
         goroutines: goroutines || may_come,
-        ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
+        ring_bytes: (config.recording.is_some() || heap.is_some_and(|heap| heap.events))
+            .then_some(config.limits.ring_bytes),
         detail: config.monitor.detail,
         heap,
     })?)

@@ -210,6 +210,9 @@ impl State {
                 .functions
                 .set(function.id.0 as usize, self.first_flags | focus | allocator);
         }
+        if let Some(memory) = &self.memory {
+            memory.announce(&self.setup.plan);
+        }
         self.governor.grow(self.setup.plan.functions.len());
         self.twins.grow(&self.setup.plan);
         if first > 0 {

@@ -275,7 +275,12 @@ impl State {
         }
         let counted = self.counted();
         let losses = self.losses(&counted);
-        let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
+        let ReaderResult {
+            counts,
+            failure,
+            cpu,
+            timeline: _,
+        } = reader.finish(&losses);
         log::debug!(
             "the reader used {cpu:?} of CPU time for {} records",
             counts.records

@@ -258,3 +258,161 @@ fn a_command_is_followed_from_its_first_instruction() {
         report.assert_memory_is_complete();
     });
 }
+
+/// Check that what valgrind finds in use at the end is what is alive here, in blocks and bytes.
+#[test]
+fn leaks_are_those_that_valgrind_finds() {
+    let program = Program::new("leaks.c").flags(&["-O1", "-fno-builtin"]).build();
+    let valgrind = std::process::Command::new("valgrind")
+        .args(["--tool=memcheck", "--leak-check=full"])
+        .arg(&program)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("valgrind: run `cargo xtask setup --tests`");
+    let said = String::from_utf8_lossy(&valgrind.stderr);
+    let line = said.lines().find_map(|line| line.split_once("in use at exit: "));
+    let (_, line) = line.unwrap_or_else(|| panic!("valgrind says: {said}"));
+    let numbers: Vec<u64> = line
+        .split(' ')
+        .filter_map(|word| word.replace(',', "").parse().ok())
+        .collect();
+    let [bytes, blocks] = numbers[..] else {
+        panic!("valgrind says: {said}")
+    };
+    assert!(blocks == 110 && bytes > 0, "{said}");
+    with_kernel(|mode| {
+        let name = program.display().to_string();
+        let words = [
+            "mem",
+            "--leaks",
+            "--min-age",
+            "0",
+            "--attach-mode",
+            mode.name(),
+            "--",
+            &name,
+        ];
+        let report = tests::profiler::Profiler::start(&words).wait().success();
+        let total = |number| report.family("heap", number);
+        assert_eq!(
+            (total("live_count"), total("live_bytes")),
+            (blocks, bytes),
+            "{:#}",
+            report.json
+        );
+        assert_eq!((total("old_count"), total("old_bytes")), (blocks, bytes));
+        report.assert_memory_is_complete();
+    });
+}
+
+/// Check that mappings are a family of their own, and that a failed one is none.
+#[test]
+fn mappings_are_counted_apart_from_the_heap() {
+    let program = Program::new("mappings.c").flags(&["-O1"]).build();
+    for_each_attach_mode(|mode| {
+        let (outcome, report) = follow(&program, &[], mode, &[]);
+        let name = program
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let found = report.memory(&|row| row["object"] == *name && row["family"] == "mapping");
+        for number in [
+            "allocations",
+            "bytes",
+            "frees",
+            "live_count",
+            "live_bytes",
+            "failed",
+        ] {
+            assert_eq!(
+                found[number],
+                outcome.truth_of(number),
+                "{number}: {:#}",
+                report.json
+            );
+        }
+        report.assert_memory_is_complete();
+    });
+}
+
+/// Check that an allocator that the user describes is followed, in a family of its own.
+#[test]
+fn an_allocator_of_the_users_own_is_followed_by_its_description() {
+    let program = Program::new("pool.c").flags(&["-O1"]).build();
+    with_kernel(|mode| {
+        let options = [
+            "--allocator",
+            "pool_take(count=2,size=3)->ptr",
+            "--allocator",
+            "pool_put(out=2,size=1)->0",
+            "--allocator",
+            "pool_give(ptr=2)",
+        ];
+        let (outcome, report) = follow(&program, &[], mode, &options);
+        let found = report.memory(&|row| row["family"] == "user");
+        for number in [
+            "allocations",
+            "bytes",
+            "frees",
+            "live_count",
+            "live_bytes",
+            "failed",
+        ] {
+            assert_eq!(
+                found[number],
+                outcome.truth_of(number),
+                "{number}: {:#}",
+                report.json
+            );
+        }
+        report.assert_memory_is_complete();
+    });
+}
+
+/// Check that a stack that frame pointers lead through begins with the caller and has it once.
+#[test]
+fn a_stack_leads_from_the_caller_to_main() {
+    let program = Program::new("leaks.c")
+        .labelled("frames")
+        .flags(&["-O1", "-fno-builtin", "-fno-omit-frame-pointer"])
+        .build();
+    for_each_attach_mode(|mode| {
+        let (_, report) = follow(&program, &[], mode, &["--stack", "fp"]);
+        let rows = report.json["rows"].as_array().expect("lines");
+        let row = rows.iter().find(|row| {
+            let what = row["what"].as_str().unwrap_or_default();
+            what.starts_with("lose+")
+        });
+        let row = row.unwrap_or_else(|| panic!("{:#}", report.json));
+        let frames: Vec<&str> = row["stack"]
+            .as_array()
+            .expect("a stack")
+            .iter()
+            .filter_map(|frame| frame.as_str()?.split('+').next())
+            .collect();
+        assert_eq!(frames[..2], ["lose", "main"], "{row:#}");
+        assert_eq!(row["live_count"], 100);
+        report.assert_memory_is_complete();
+    });
+}
+
+/// Check that one side is compared with the other by the names of sites.
+#[test]
+fn a_difference_of_two_results_names_what_has_grown() {
+    let program = heap();
+    with_kernel(|mode| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = ["before.json", "after.json"].map(|name| folder.path().join(name).display().to_string());
+        for (file, count) in files.iter().zip(["10", "25"]) {
+            let _ = follow(&program, &["plain", count, "100"], mode, &["-o", file]);
+        }
+        let words = ["mem", "--diff", &files[0], &files[1]];
+        let output = std::process::Command::new(tests::profiler::binary())
+            .args(words)
+            .output()
+            .expect("the profiler starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("+1.46 KiB") && text.contains("+15"), "{text}");
+    });
+}

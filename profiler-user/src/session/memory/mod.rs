@@ -3,6 +3,7 @@ pub mod diff;
 mod files;
 mod json;
 mod sites;
+mod timeline;
 mod view;
 
 use std::collections::HashMap;
@@ -27,6 +28,8 @@ use crate::ui::mem_view::MemView;
 
 use files::OutputFile;
 use sites::SiteNames;
+use timeline::Functions;
+pub(super) use timeline::Timeline;
 use view::Aged;
 
 /// Functions named in a note.
@@ -43,6 +46,7 @@ pub(super) struct Memory {
     /// How long the last look at all live blocks took, and when it was.
     looked: Option<(Instant, Duration)>,
     aged: Aged,
+    functions: Functions,
 }
 
 /// Who a process is.
@@ -69,7 +73,27 @@ impl Memory {
             attached_ns: 0,
             looked: None,
             aged: Aged::default(),
+            functions: Functions::default(),
         })
+    }
+
+    /// Opens the file of events, if one is wanted; `pids`: whose they will be.
+    pub(super) fn timeline(&self, pids: &[u32]) -> Result<Option<Timeline>, SessionError> {
+        let Some(events) = &self.config.events else {
+            return Ok(None);
+        };
+        let functions = self.functions.clone();
+        let timeline = Timeline::create(events.path.clone(), functions, events.raw);
+        let mut timeline = timeline.map_err(failed(&events.path))?;
+        for pid in pids {
+            timeline.learn(*pid);
+        }
+        Ok(Some(timeline))
+    }
+
+    /// Functions joined the plan.
+    pub(super) fn announce(&self, plan: &Plan) {
+        self.functions.extend(plan);
     }
 
     /// Everything is attached.
@@ -252,8 +276,15 @@ impl State {
         self.ended_after = Some(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
         let summary = self.memory_summary(true)?.unwrap_or_default();
-        // Word of processes only: nothing is recorded.
-        drop(reader.finish(&summary.losses));
+        let mut summary = summary;
+        match reader.finish(&summary.losses).timeline {
+            None => {}
+            Some(Ok((_, 0))) => {}
+            Some(Ok((_, undecodable))) => summary
+                .notes
+                .push(format!("{undecodable} messages of the kernel could not be read")),
+            Some(Err((path, error))) => return Err(failed(&path)(error)),
+        }
         let Some(mut memory) = self.memory.take() else {
             return Ok(false);
         };
