@@ -285,12 +285,7 @@ impl State {
             "the reader used {cpu:?} of CPU time for {} records",
             counts.records
         );
-        if counts.undecodable() > 0 {
-            self.notes.push(format!(
-                "{} messages of the kernel could not be read",
-                counts.undecodable()
-            ));
-        }
+        self.note_undecodable(counts);
         let summary = self.summary_of(&counted, display.view());
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
@@ -323,6 +318,14 @@ impl State {
         match failure {
             Some(error) if !error.is_broken_pipe() => Err(error.into()),
             Some(_) | None => Ok(lost),
+        }
+    }
+
+    fn note_undecodable(&mut self, counts: ReaderCounts) {
+        let undecodable = counts.undecodable();
+        if undecodable > 0 {
+            self.notes
+                .push(format!("{undecodable} messages of the kernel could not be read"));
         }
     }
 }

@@ -275,11 +275,9 @@ impl State {
     pub(super) fn conclude_memory(mut self, reader: Reader, display: Display) -> Result<bool, SessionError> {
         self.ended_after = Some(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
-        let summary = self.memory_summary(true)?.unwrap_or_default();
-        let mut summary = summary;
+        let mut summary = self.memory_summary(true)?.unwrap_or_default();
         match reader.finish(&summary.losses).timeline {
-            None => {}
-            Some(Ok((_, 0))) => {}
+            None | Some(Ok((_, 0))) => {}
             Some(Ok((_, undecodable))) => summary
                 .notes
                 .push(format!("{undecodable} messages of the kernel could not be read")),

@@ -170,15 +170,14 @@ impl SiteNames {
         let call = address - 1;
         // A forked process has what its parent has, which mostly lives longer.
         let in_parent = (parent != 0).then(|| self.resolver.resolve(parent, call));
-        let place = match in_parent.filter(is_known) {
-            Some(place) => place,
-            None => {
-                let own = self.resolver.resolve(pid, call);
-                if is_known(&own) {
-                    own
-                } else {
-                    self.place_told(pid, call).unwrap_or(own)
-                }
+        let place = if let Some(place) = in_parent.filter(is_known) {
+            place
+        } else {
+            let own = self.resolver.resolve(pid, call);
+            if is_known(&own) {
+                own
+            } else {
+                self.place_told(pid, call).unwrap_or(own)
             }
         };
         let name = Self::name(&place);
