@@ -15,6 +15,7 @@ mod emit;
 mod filter;
 mod log;
 mod maps;
+mod memory;
 mod probes;
 mod rows;
 mod stack;

@@ -1,6 +1,6 @@
 //! ebpf-prof: which functions an unmodified process calls, how often and for how long.
 //!
-//! Imports point one way: `cli → session → {recorder, ui} → {aggregate, resolve, probe} → {event, target, object, kernel} →
+//! Imports point one way: `cli → session → {recorder, ui} → {monitor, aggregate, resolve, probe} → {event, target, object, kernel} →
 //! record`. `rooted`, which opens files, is below all of them.
 pub mod aggregate;
 pub mod cli;
@@ -9,7 +9,9 @@ pub mod doctor;
 pub mod event;
 pub mod kernel;
 pub mod list;
+pub mod monitor;
 pub mod object;
+pub mod plot;
 pub mod probe;
 pub mod record;
 pub mod recorder;

@@ -19,6 +19,7 @@ mod kernel {
     mod errors;
     mod focus;
     mod following;
+    mod function_memory;
     mod go;
     mod governor;
     mod grouping;

@@ -9,6 +9,7 @@ mod large;
 mod library;
 mod lines;
 mod machine;
+mod memory;
 mod process;
 mod recording;
 mod report;
@@ -43,8 +44,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, attach, memory, first-symbol, symbol-memory, appear,
-    /// idle, symbolize
+    /// latency-landing-pad, accounting, event-path, record, record-rss, attach, memory, first-symbol, symbol-memory,
+    /// appear, idle, symbolize
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
     /// Medians of so many runs
@@ -125,6 +126,10 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
     if choice.admits_any(&[recording::EVENT_PATH, recording::RECORD]) {
         step(recording::EVENT_PATH.what, "half a minute");
         measured.append(&mut recording::measure(tools, &mut target, runs)?);
+    }
+    if choice.admits(&memory::RECORD_MEMORY) {
+        step(memory::RECORD_MEMORY.what, "half a minute");
+        measured.push(memory::measure(tools, &mut target, runs)?);
     }
     drop(target);
     if choice.admits_any(&[large::ATTACH, large::MEMORY]) {

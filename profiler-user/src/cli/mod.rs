@@ -4,7 +4,9 @@ pub mod config;
 mod error;
 pub mod grouping;
 pub mod list;
+pub mod monitor;
 mod parse;
+pub mod plot;
 pub mod symbols;
 mod targets;
 #[cfg(test)]

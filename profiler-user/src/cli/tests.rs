@@ -9,6 +9,7 @@ use super::config::{Download, Inlined, SymbolConfig};
 use super::list::{ListFormat, Listed};
 use super::{ConfigError, Stop};
 use crate::kernel::AttachMode;
+use crate::monitor::MONITORS;
 use crate::object::names::NameStyle;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS};
@@ -45,6 +46,38 @@ fn refused(line: &str) -> String {
 #[test]
 fn the_declaration_is_sound() {
     Args::command().debug_assert();
+}
+
+#[test]
+fn the_memory_monitor_always_records_and_the_usual_one_where_asked() {
+    let session = |line: &str| attach(line).unwrap().session;
+    let usual = session("-p 1");
+    assert_eq!(
+        (usual.monitor.name, usual.recording.is_some()),
+        ("functions", false)
+    );
+    for name in ["function-memory", "function_memory"] {
+        let memory = session(&format!("-p 1 --monitor {name}"));
+        assert_eq!(memory.monitor.name, "function-memory");
+        let recording = memory.recording.unwrap();
+        assert_eq!(
+            (recording.kind.name, recording.output),
+            ("screen", Output::Stdout)
+        );
+        assert_eq!(memory.display.stdout, StdoutUse::Records);
+    }
+    let file = session("-p 1 --monitor function-memory -o a.csv")
+        .recording
+        .unwrap();
+    assert_eq!(
+        (file.kind.name, file.output),
+        ("csv", Output::File("a.csv".into()))
+    );
+    let text = refused("ebpf-prof run --monitor moods -- true");
+    assert!(
+        MONITORS.iter().all(|monitor| text.contains(monitor.name)),
+        "{text}"
+    );
 }
 
 #[test]

@@ -186,6 +186,13 @@ pub fn has_return_probe_defect() -> bool {
     within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
 }
 
+/// Whether process ids mean the same to us and to the kernel side: in a pid namespace of our own they do not. The first
+/// namespace's inode is fixed (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+pub fn sees_host_pids() -> bool {
+    const FIRST: &str = "pid:[4026531836]";
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == FIRST)
+}
+
 /// Lets this process have as many open files as it may: each file that a target maps, and each end that is watched, takes
 /// one. To be called when a command that was started has its limits already.
 pub fn raise_descriptor_limit() {

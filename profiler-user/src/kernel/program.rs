@@ -163,8 +163,10 @@ pub(super) fn has_helper(helper: bpf_func_id) -> bool {
 }
 
 fn last_lines(log: &[u8]) -> String {
+    // Behind its end lies what the verifier took back.
+    let log = log.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(log);
-    let lines: Vec<&str> = text.trim_end_matches('\0').trim_end().lines().collect();
+    let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
@@ -219,14 +221,16 @@ impl Programs {
 /// The descriptor of a map of one of the types that the object declares.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "aya's types of maps are many and grow; the object has three"
+    reason = "aya's types of maps are many and grow; the object has these"
 )]
 pub(super) fn map_fd(map: &aya::maps::Map) -> Option<RawFd> {
     use aya::maps::Map;
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) | Map::Unsupported(data) => {
-            Some(data.fd().as_fd().as_raw_fd())
-        }
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::RingBuf(data)
+        | Map::Unsupported(data) => Some(data.fd().as_fd().as_raw_fd()),
         _ => None,
     }
 }

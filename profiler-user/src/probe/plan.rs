@@ -204,6 +204,8 @@ pub enum LeftOutReason {
     NotCode,
     /// `--exclude` names it.
     Excluded,
+    /// It was inlined, and a loop of its own begins with its first instruction.
+    Loop,
     /// The kernel refuses a breakpoint on its first instructions, or takes them for others behind one.
     Refused,
     /// It appeared while the session ran, and `--max-map-memory` left no room for its counters.

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::inlined::InlinedChoice;
-use super::plan::{EntryOnlyReason, Plan, Returns};
+use super::plan::{EntryOnlyReason, LeftOutReason, Plan, Returns};
 use super::planner::{MappedObject, PlanError, plan};
 use super::returns::ProcessFacts;
 use super::selection::Request;
@@ -172,4 +172,45 @@ fn inlined_functions_are_told_and_their_places_are_probed() {
             );
         }
     }
+}
+
+/// Check that a place that is gone through again and again is not counted as that many calls.
+#[test]
+fn a_place_that_begins_with_a_loop_of_its_own_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "\
+static inline __attribute__((always_inline)) void wait_for(volatile int *n)
+{
+    while (*n) {
+    }
+}
+int main(int count, char **arguments)
+{
+    static volatile int n;
+    (void)arguments;
+    n = count - 1;
+    wait_for(&n);
+    return 0;
+}
+";
+    std::fs::write(folder.path().join("loop.c"), source).unwrap();
+    let built = Command::new("cc")
+        .args(["-Os", "-g", "-o", "program", "loop.c"])
+        .current_dir(folder.path())
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let path = folder.path().join("program");
+    let object = MappedObject {
+        file: ObjectFile::open(&path, "program").unwrap(),
+        attach_path: path.clone(),
+        path,
+        name: "program".to_owned(),
+        is_main: true,
+    };
+    let plan = planned(&object, &request(&["wait_for"], InlinedChoice::Probed)).unwrap();
+    assert!(plan.functions.is_empty(), "{:?}", plan.functions);
+    let reasons: Vec<LeftOutReason> = plan.left_out.iter().map(|left_out| left_out.reason).collect();
+    assert_eq!(reasons, [LeftOutReason::Loop]);
 }

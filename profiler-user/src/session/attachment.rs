@@ -171,7 +171,14 @@ impl Attachments {
             match self.attach(index, kernel, plan, (process.copy, process.pid)) {
                 // The session hears of its end on another way.
                 Ok(_) | Err(SessionError::Target(TargetError::Ended { .. })) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // The old ones are in place still, and count.
+                    let group = &mut self.groups[index];
+                    group.generation = group.generation.wrapping_sub(1);
+                    let new = std::mem::replace(&mut group.links, old);
+                    link::detach(new.into_iter().flat_map(|process| process.links).collect());
+                    return Err(error);
+                }
             }
         }
         let group = &self.groups[index];
@@ -230,7 +237,7 @@ impl Attachments {
                 "the kernel refused a probe of `{name}` at {:#x}: {source}",
                 probe.offset
             );
-            if probe.cookie.role != Role::Exit {
+            if probe.cookie.role != Role::Exit && !all_refused.contains(&probe.cookie.function) {
                 all_refused.push(probe.cookie.function);
             }
         }

@@ -65,6 +65,17 @@ struct Seen {
     is_main: bool,
 }
 
+/// How it is made sure that no return probe meets machinery that nobody has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// Return probes are suspended while something new is looked at.
+    Suspends,
+    /// They cannot be: whoever can load libraries is taken for one that has what these may bring.
+    Wary,
+    /// Every process is taken for one that has everything.
+    AssumesTheWorst,
+}
+
 /// What an addition changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Added {
@@ -76,14 +87,14 @@ pub struct Added {
 pub struct Catalog {
     scope: Scope,
     facts: ProcessFacts,
-    /// Return probes cannot be suspended at once when a library is loaded: whoever can load some is taken for one that has
-    /// what they may bring.
-    is_wary: bool,
+    care: Care,
     known: HashMap<FileId, Known>,
     /// By path and build id.
     builds: HashMap<(PathBuf, Vec<u8>), Build>,
     /// The plan's files, held open.
     held: Vec<File>,
+    /// The other files seen before the session begins: it may have to say what is in them.
+    waiting: Vec<File>,
     /// Files of the plan.
     probed: usize,
     /// By object of the plan: where its debug information is.
@@ -98,14 +109,15 @@ pub struct Catalog {
 
 impl Catalog {
     /// No file is known. `facts`: what is known of the targets already.
-    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, is_wary: bool) -> Self {
+    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, care: Care) -> Self {
         Self {
             scope: Scope::new(request),
             facts,
-            is_wary,
+            care,
             known: HashMap::new(),
             builds: HashMap::new(),
             held: Vec::new(),
+            waiting: Vec::new(),
             probed: 0,
             debug: Vec::new(),
             finder,
@@ -181,6 +193,8 @@ impl Catalog {
     /// From now on the plan may have so many functions.
     pub fn limit(&mut self, functions: usize) {
         self.room = Some(functions);
+        self.waiting = Vec::new();
+        self.seen = Vec::new();
     }
 
     /// Whether the file was looked at.
@@ -197,6 +211,10 @@ impl Catalog {
 
     /// What else is known of the targets. Returns the functions whose returns are planned differently now.
     pub fn learn(&mut self, plan: &mut Plan, facts: ProcessFacts) -> Result<Added, SessionError> {
+        if self.care == Care::AssumesTheWorst {
+            // All is taken for there already, but Go, which concerns its own files alone.
+            return Ok(Added::default());
+        }
         let wider = ProcessFacts {
             evidences: self.facts.evidences.union(facts.evidences),
             seccomp: self.facts.seccomp || facts.seccomp,
@@ -205,20 +223,20 @@ impl Catalog {
         if wider == self.facts {
             return Ok(Added::default());
         }
-        self.facts = if self.is_wary && wider.evidences.has(Evidence::Loading) {
+        let wider = if self.care == Care::Wary && wider.evidences.has(Evidence::Loading) {
             wider.with_all_evidences()
         } else {
             wider
         };
-        let planned = plan.objects.len();
-        Ok(Added {
-            replanned: self.replan(plan, planned)?,
-        })
+        let replanned = self.replan(plan, wider)?;
+        // Only now: what failed is tried again.
+        self.facts = wider;
+        Ok(Added { replanned })
     }
 
     /// Looks at files, those that are known left out, and adds what is wanted of them to the plan.
     pub fn add(&mut self, plan: &mut Plan, files: Vec<MappedFile>) -> Result<Added, SessionError> {
-        let new = |file: &MappedFile| !self.knows(file.id, file.is_main);
+        let new = |file: &MappedFile| !self.knows(file.id, file.is_main) && self.may_hold_something(file);
         let new: Vec<MappedFile> = files.into_iter().filter(new).collect();
         let new: Vec<Opened> = new.into_iter().filter_map(|file| self.hold(file, plan)).collect();
         if new.is_empty() {
@@ -234,6 +252,12 @@ impl Catalog {
         drop(objects);
         heap::give_back();
         Ok(added)
+    }
+
+    /// Whether anything of a file can matter: functions that are asked for, or what it speaks for.
+    fn may_hold_something(&self, file: &MappedFile) -> bool {
+        let name = file_name(&file.path);
+        self.care != Care::AssumesTheWorst || self.scope.request().may_want(&name, &file.path)
     }
 
     /// Opens a file that nobody has looked at: none if it cannot be opened, as its process has ended, or is a copy of one
@@ -282,6 +306,9 @@ impl Catalog {
 
     /// Reads files. One that is no ELF file (a JIT's, a font) has no functions; a program must be one.
     fn read(&mut self, files: Vec<Opened>) -> Result<(Vec<Opened>, Vec<MappedObject>), SessionError> {
+        // One of many that cannot be read must not stand in the way of the others.
+        let programs = files.iter().filter(|opened| opened.file.is_main).count();
+        let is_alone = self.room.is_none() && programs <= 1;
         let mut read = Vec::new();
         for opened in files {
             let MappedFile {
@@ -303,7 +330,8 @@ impl Catalog {
                     self.note_seen(&object, root);
                     read.push((opened, object));
                 }
-                Err(error) if *is_main => return Err(error.into()),
+                Err(error) if *is_main && is_alone => return Err(error.into()),
+                Err(error) if *is_main => log::warn!("left out `{}`: {error}", path.display()),
                 Err(error) => log::debug!("left out `{}`: {error}", path.display()),
             }
         }
@@ -340,8 +368,10 @@ impl Catalog {
                 let as_main = opened.file.is_main;
                 self.builds.insert(build, Build { planned, as_main });
             }
-            if planned.is_some() || self.room.is_none() {
+            if planned.is_some() {
                 self.held.extend(opened.held);
+            } else if self.room.is_none() {
+                self.waiting.extend(opened.held);
             }
         }
         // By object, in the order of the plan.
@@ -375,9 +405,9 @@ impl Catalog {
     }
 
     /// Plans the returns anew of all functions that have return probes because nothing spoke against them.
-    fn replan(&self, plan: &mut Plan, objects: usize) -> Result<Vec<FunctionId>, SessionError> {
+    fn replan(&self, plan: &mut Plan, facts: ProcessFacts) -> Result<Vec<FunctionId>, SessionError> {
         let mut changed = Vec::new();
-        for number in 0..objects {
+        for number in 0..plan.objects.len() {
             let depends = |returns: &Returns| match returns {
                 Returns::ReturnProbe(reason) => *reason != ReturnProbeReason::Forced,
                 Returns::ExitSites(..) | Returns::EntryOnly(_) => false,
@@ -401,7 +431,7 @@ impl Catalog {
                 .functions
                 .chunk_by_mut(|one, other| one.object == other.object);
             for run in runs.filter(|run| run[0].object == number) {
-                changed.append(&mut self.scope.replan(run, &object, self.facts)?);
+                changed.append(&mut self.scope.replan(run, &object, facts)?);
             }
         }
         Ok(changed)

@@ -2,20 +2,26 @@
 //!
 //! The same can be told twice, on two ways and in any order: everything here looks at what is, and does what is missing.
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use super::SessionError;
 use super::ahead;
 use super::catalog::Added;
-use super::reader::Notice;
+use super::groups::Verdict;
 use super::roster::Origin;
 use super::state::State;
-use crate::kernel::lifecycle::LifeEvent;
-use crate::kernel::{Reach, link};
+use crate::kernel::Reach;
+use crate::kernel::lifecycle::{LifeEvent, Mapping};
 use crate::object::{ObjectError, is_system_library};
 use crate::probe::plan::Placement;
 use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
 use crate::target::process::{MappedFile, Process, start_ticks};
+
+/// How long a runtime may take to tell the name of a container that it has started.
+const DOUBT: Duration = Duration::from_secs(3);
+/// Processes that are in doubt at a time: where more start, some wait for the next look at everything.
+const MOST_DOUBTFUL: usize = 256;
 
 /// What tells of the end of a process that joined.
 pub(super) struct End {
@@ -28,73 +34,39 @@ pub(super) struct End {
 impl State {
     /// Something happened to a process of the host. Returns what tells of the ends of those that joined.
     pub(super) fn life(&mut self, event: &LifeEvent) -> Result<Vec<End>, SessionError> {
-        match *event {
-            LifeEvent::Forked { parent, child } => self.forked(parent, child),
-            LifeEvent::Executed { pid } => self.executed(pid),
-            LifeEvent::Mapped { pid, start, length } => {
-                self.mapped(pid, start, length)?;
-                Ok(Vec::new())
+        match event {
+            LifeEvent::Forked { parent, child } => Ok(self.forked(*parent, *child)),
+            LifeEvent::Executed { pid } => self.executed(*pid),
+            LifeEvent::Mapped(mapping) => {
+                let looked_at = self.mapped(mapping);
+                if mapping.suspends {
+                    // Where it failed return probes stay suspended, until all is looked at again.
+                    match looked_at {
+                        Ok(()) => self.suspension.end(),
+                        Err(_) => self.unexamined += 1,
+                    }
+                }
+                looked_at.map(|()| Vec::new())
             }
             // A descriptor of the process tells it exactly.
             LifeEvent::Ended { pid: _ } => Ok(Vec::new()),
-            LifeEvent::Missed(_) => self.rescan(),
-        }
-    }
-
-    /// Something that appeared could not be followed: that is said, and the session goes on.
-    pub(super) fn note_failure(&mut self, error: &SessionError) {
-        log::warn!("not followed: {error}");
-        if self.roster_notes.failures == 0 {
-            self.roster_notes.first_failure = error.to_string();
-        }
-        self.roster_notes.failures += 1;
-    }
-
-    /// [`Self::rescan`]; what fails is noted.
-    pub(super) fn rescan_or_note(&mut self) -> Vec<End> {
-        self.rescan().unwrap_or_else(|error| {
-            self.note_failure(&error);
-            Vec::new()
-        })
-    }
-
-    /// Says what was done, once it is in force.
-    pub(super) fn tell_news(&mut self) {
-        if self.kernel.holds() > 0 {
-            return;
-        }
-        for news in self.news.drain(..) {
-            log::info!("{news}");
-        }
-    }
-
-    /// What was told when the session had ended: children are counted, and no more.
-    pub(super) fn too_late(&mut self, notice: &Notice) {
-        let (parent, child) = match notice {
-            Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {
-                (*parent, *child)
-            }
-            Notice::Life(_) | Notice::Exec { .. } | Notice::Failed => return,
-        };
-        if self.roster.contains(parent) && !self.roster.has_come(child) {
-            self.roster.came(child, Origin::Child);
-            self.roster.missed += 1;
+            LifeEvent::Missed(_) => Ok(self.rescan()),
         }
     }
 
     /// A process was made.
-    pub(super) fn forked(&mut self, parent: u32, child: u32) -> Result<Vec<End>, SessionError> {
+    pub(super) fn forked(&mut self, parent: u32, child: u32) -> Vec<End> {
         if self.is_still(child) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         if self.roster.contains(parent) {
-            return self.join(child, Origin::Child, Some(parent)).map(Vec::from_iter);
+            return Vec::from_iter(self.join(child, Origin::Child, Some(parent)));
         }
         self.consider(child)
     }
 
     /// Whether a process is a target already, and not another one that has got its id since.
-    fn is_still(&mut self, pid: u32) -> bool {
+    pub(super) fn is_still(&mut self, pid: u32) -> bool {
         let Some(known) = self.roster.get_mut(pid).map(|member| member.start_ticks) else {
             return false;
         };
@@ -109,7 +81,7 @@ impl State {
     pub(super) fn executed(&mut self, pid: u32) -> Result<Vec<End>, SessionError> {
         let origin = self.roster.origin(pid).filter(|_| self.is_still(pid));
         let Some(origin) = origin else {
-            return self.consider(pid);
+            return Ok(self.consider(pid));
         };
         let stays = self.tracker.selector.children || self.still_meant(pid, origin);
         if !stays {
@@ -117,7 +89,6 @@ impl State {
             self.roster_notes.replaced.insert(pid);
             return Ok(Vec::new());
         }
-        self.groups.meet(pid, None, &mut self.tracker);
         match self.look(pid) {
             // A program that is no ELF file of ours ends nothing.
             Ok(()) | Err(SessionError::Target(_) | SessionError::Object(ObjectError::NotElf { .. })) => {
@@ -127,11 +98,12 @@ impl State {
         }
     }
 
-    /// The kernel side suspended return probes for a program that was executed; it has been looked at.
-    pub(super) fn examined(&self) {
-        if self.kernel.holds() > 0 {
-            self.kernel.release(1);
-        }
+    /// A process runs another program now, told by the kernel side, which suspended return probes for it, if `hold` is not 0.
+    pub(super) fn examined(&mut self, pid: u32, hold: u32, time_ns: u64) -> Result<Vec<End>, SessionError> {
+        self.groups.executed(pid, time_ns, &mut self.tracker);
+        let joined = self.executed(pid)?;
+        self.kernel.release(hold.into());
+        Ok(joined)
     }
 
     fn still_meant(&mut self, pid: u32, origin: Origin) -> bool {
@@ -140,50 +112,74 @@ impl State {
     }
 
     /// A process that is no target mapped, forked or executed: it may be one now.
-    fn consider(&mut self, pid: u32) -> Result<Vec<End>, SessionError> {
-        if self.tracker.selector.is_closed() || pid == std::process::id() || !self.tracker.means(pid) {
-            return Ok(Vec::new());
+    fn consider(&mut self, pid: u32) -> Vec<End> {
+        if self.tracker.selector.is_closed() || pid == std::process::id() {
+            return Vec::new();
         }
-        self.join(pid, Origin::Matched, None).map(Vec::from_iter)
+        match self.tracker.verdict(pid) {
+            Verdict::Meant => Vec::from_iter(self.join(pid, Origin::Matched, None)),
+            Verdict::Doubtful => {
+                if self.doubtful.len() < MOST_DOUBTFUL {
+                    self.doubtful.push((pid, Instant::now() + DOUBT));
+                }
+                Vec::new()
+            }
+            Verdict::NotMeant => Vec::new(),
+        }
     }
 
-    /// Makes a process a target. `None`: it has ended.
-    pub(super) fn join(
-        &mut self,
-        pid: u32,
-        origin: Origin,
-        parent: Option<u32>,
-    ) -> Result<Option<End>, SessionError> {
+    /// Looks again at processes in containers whose runtime had not told their names yet.
+    pub(super) fn reconsider(&mut self) -> Vec<End> {
+        let now = Instant::now();
+        let mut ends = Vec::new();
+        for (pid, until) in std::mem::take(&mut self.doubtful) {
+            if self.roster.contains(pid) {
+                continue;
+            }
+            match self.tracker.verdict(pid) {
+                Verdict::Meant => ends.extend(self.join(pid, Origin::Matched, None)),
+                Verdict::Doubtful if now < until => self.doubtful.push((pid, until)),
+                Verdict::Doubtful | Verdict::NotMeant => {}
+            }
+        }
+        ends
+    }
+
+    /// Makes a process a target. `None`: it has ended, or cannot be one, which is said.
+    pub(super) fn join(&mut self, pid: u32, origin: Origin, parent: Option<u32>) -> Option<End> {
         let is_news = !self.roster.has_come(pid);
         self.roster.came(pid, origin);
-        let end = Process::open(pid).and_then(|process| process.end_notice());
-        let Ok(end) = end else {
+        let notice = Process::open(pid).and_then(|process| process.end_notice());
+        let Ok(notice) = notice else {
             self.groups.meet(pid, parent, &mut self.tracker);
             self.roster.missed += u64::from(is_news);
-            return Ok(None);
+            return None;
         };
-        let started = start_ticks(pid).unwrap_or_default();
-        self.roster.insert(pid, origin, started);
+        let start_ticks = start_ticks(pid).unwrap_or_default();
+        self.roster.insert(pid, origin, start_ticks);
+        self.shared.insert(pid);
         self.groups.meet(pid, parent, &mut self.tracker);
         match self.look(pid) {
             // Without a program it is between two: what it maps is told as it maps it.
-            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => Ok(Some(End {
-                pid,
-                start_ticks: started,
-                notice: end,
-            })),
+            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => {}
             Err(SessionError::Target(_)) => {
                 self.roster.missed += u64::from(is_news);
                 self.leave(pid);
-                Ok(None)
+                return None;
             }
             Err(SessionError::Object(error)) => {
                 log::warn!("process {pid} is left out: {error}");
                 self.leave(pid);
-                Ok(None)
+                return None;
             }
-            Err(error) => Err(error),
+            // It stays a target: the next look may succeed.
+            Err(error) => self.note_failure(&error),
         }
+        Some(End {
+            pid,
+            start_ticks,
+            notice,
+        })
     }
 
     /// Looks at what a target maps, and attaches what is wanted of it.
@@ -199,7 +195,7 @@ impl State {
                 ..ProcessFacts::default()
             };
             let learnt = self.setup.catalog.learn(&mut self.setup.plan, seccomp)?;
-            self.renew(&learnt)?;
+            self.renew(learnt)?;
         }
         let ahead = ahead::files(&process, self.setup.catalog.scope().request());
         let files: Vec<MappedFile> = process.mapped_files()?.into_iter().chain(ahead).collect();
@@ -248,34 +244,45 @@ impl State {
             let name = file.path.file_name().unwrap_or_default();
             !self.setup.catalog.knows(file.id, file.is_main) && !is_system_library(&name.to_string_lossy())
         };
-        self.kernel.suspend_returns(files.iter().any(may_harm));
+        let suspends = files.iter().any(may_harm);
+        if suspends {
+            self.suspension.begin();
+        }
         let first = self.setup.plan.functions.len();
         let added = self.setup.catalog.add(&mut self.setup.plan, files);
         let grown = added.and_then(|added| {
             self.announce_functions(first);
             self.attachments.grow(&self.setup.plan);
-            self.renew(&added)
+            self.renew(added)
         });
-        self.kernel.suspend_returns(false);
+        match &grown {
+            Ok(()) if suspends => self.suspension.end(),
+            // They stay suspended until all is looked at again.
+            Err(_) if suspends => self.unexamined += 1,
+            Ok(()) | Err(_) => {}
+        }
         grown
     }
 
-    fn renew(&mut self, added: &Added) -> Result<(), SessionError> {
-        if added.replanned.is_empty() {
+    /// Makes the links of functions anew whose returns are planned differently now, with those where that failed before.
+    fn renew(&mut self, added: Added) -> Result<(), SessionError> {
+        self.to_renew.extend(added.replanned);
+        if self.to_renew.is_empty() {
             return Ok(());
         }
-        self.roster_notes.replanned += added.replanned.len() as u64;
         self.attachments
-            .renew(&self.kernel, &self.setup.plan, &added.replanned)?;
+            .renew(&self.kernel, &self.setup.plan, &self.to_renew)?;
+        let renewed = std::mem::take(&mut self.to_renew).len();
+        self.roster_notes.replanned += renewed as u64;
         self.news.push(format!(
-            "the returns of {} functions are seen differently now: what a target maps could break return probes",
-            added.replanned.len()
+            "the returns of {renewed} functions are seen differently now: what a target maps could break return probes",
         ));
         Ok(())
     }
 
     /// A process mapped a file executable.
-    fn mapped(&mut self, pid: u32, start: u64, length: u64) -> Result<(), SessionError> {
+    fn mapped(&mut self, mapping: &Mapping) -> Result<(), SessionError> {
+        let pid = mapping.pid;
         if !self.roster.contains(pid) {
             return Ok(());
         }
@@ -283,40 +290,25 @@ impl State {
         let Ok(process) = Process::open(pid) else {
             return Ok(());
         };
-        let Some(file) = process.mapped_file(start, length) else {
+        let Some(file) = process.mapped_file(mapping.start, mapping.length) else {
             // Unmapped since, or split: what is there now is looked at.
             return self.look_again(pid);
         };
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
+            Ok(()) => {
+                self.shared.examined(mapping.file);
+                Ok(())
+            }
             result => result,
         }
     }
 
-    fn look_again(&mut self, pid: u32) -> Result<(), SessionError> {
+    pub(super) fn look_again(&mut self, pid: u32) -> Result<(), SessionError> {
         match self.look(pid) {
             Err(SessionError::Target(_) | SessionError::Object(_)) => Ok(()),
             result => result,
         }
-    }
-
-    /// Looks at all processes of the host: the safety net under the kernel's messages.
-    pub(super) fn rescan(&mut self) -> Result<Vec<End>, SessionError> {
-        for pid in self.roster.pids() {
-            self.look_again(pid)?;
-        }
-        let mut ends = Vec::new();
-        for identity in self.tracker.find() {
-            if !self.is_still(identity.pid) {
-                let origin = if self.tracker.selector.matches(&identity) {
-                    Origin::Matched
-                } else {
-                    Origin::Child
-                };
-                ends.extend(self.join(identity.pid, origin, Some(identity.parent))?);
-            }
-        }
-        Ok(ends)
     }
 
     /// A target has ended. What took its id since stays.
@@ -334,10 +326,11 @@ impl State {
     /// A process is no target any more. Its links go beside the loop, since the kernel takes its time.
     pub(super) fn leave(&mut self, pid: u32) {
         self.roster.remove(pid);
+        self.shared.remove(pid);
         self.kernel.remove_target(pid);
         let links = self.attachments.forget(pid);
         if !links.is_empty() {
-            std::thread::spawn(move || link::detach(links));
+            self.detacher.detach(links);
         }
     }
 }

@@ -21,6 +21,7 @@ mod groups;
 mod live;
 mod names;
 mod roster;
+mod safety;
 mod start;
 mod state;
 mod summary;

@@ -20,7 +20,7 @@ use crate::ui::plan_text;
 
 use super::SessionError;
 use super::ahead;
-use super::catalog::Catalog;
+use super::catalog::{Care, Catalog};
 
 /// What will be probed, and in which processes each file of the plan is mapped.
 pub struct Setup {
@@ -99,6 +99,36 @@ pub fn first_facts(reach: Reach) -> ProcessFacts {
     }
 }
 
+/// A warning where the kernel side knows other process ids than we do.
+fn of_namespace() -> Option<String> {
+    (!capability::sees_host_pids()).then(|| {
+        "this is a pid namespace of its own: process ids in records are the host's, children are followed late, and `-a` is \
+         not to be had; run with the host's (`--pid host`)"
+            .to_owned()
+    })
+}
+
+/// A warning where the user asks for what can harm.
+fn of_returns(choice: ReturnsChoice) -> Option<String> {
+    (choice == ReturnsChoice::ReturnProbe).then(|| {
+        "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
+         coroutines and Go compute wrong results"
+            .to_owned()
+    })
+}
+
+fn care(mode: AttachMode, reach: Reach) -> Care {
+    match reach {
+        Reach::Targets { keep_on_exec: true } | Reach::Everyone => Care::AssumesTheWorst,
+        Reach::Process | Reach::Targets { keep_on_exec: false }
+            if mode == AttachMode::Session && capability::sees_host_pids() =>
+        {
+            Care::Suspends
+        }
+        Reach::Process | Reach::Targets { keep_on_exec: false } => Care::Wary,
+    }
+}
+
 /// Makes the plan for some processes: none where the first is waited for.
 pub fn plan(
     processes: &[Process],
@@ -128,20 +158,15 @@ pub fn plan(
             pids.push(process.pid);
         }
     }
-    let mut catalog = Catalog::new(request, finder, facts, mode != AttachMode::Session);
+    let mut catalog = Catalog::new(request, finder, facts, care(mode, reach));
     let mut plan = Plan::default();
+    warnings.extend(of_namespace());
     let by_file: Vec<(FileId, Vec<u32>)> = files
         .values()
         .map(|(file, pids)| (file.id, pids.clone()))
         .collect();
     catalog.add(&mut plan, files.into_values().map(|(file, _)| file).collect())?;
-    if config.probing.returns == ReturnsChoice::ReturnProbe {
-        warnings.push(
-            "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
-             coroutines and Go compute wrong results"
-                .to_owned(),
-        );
-    }
+    warnings.extend(of_returns(config.probing.returns));
     let follows_programs = matches!(reach, Reach::Targets { keep_on_exec: true });
     let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
     check_focus(&plan)?;

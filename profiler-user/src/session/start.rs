@@ -1,5 +1,6 @@
 //! The beginning of a session: outputs, plan, kernel side, links, reader.
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use super::setup::{self, Setup};
 use super::state::State;
 use super::summary_json::SummaryFile;
 use super::targets::Targets;
-use super::watch::Watch;
+use super::watch::{Shared, Watch};
 use crate::cli::config::SessionConfig;
 use crate::kernel::calibrate::{self, ProbeCost};
 use crate::kernel::layout::{CounterLayout, Demand};
@@ -52,7 +53,11 @@ pub(super) fn start(
     let outputs = open_outputs(config)?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
-    let watch = Watch::start(sender.clone())?;
+    let shared = Arc::new(Shared::new(targets.selector.is_closed()));
+    for process in &targets.processes {
+        shared.insert(process.pid);
+    }
+    let watch = Watch::start(sender.clone(), &shared)?;
     let (mode, mut setup, cost) = plan(&targets, config)?;
     setup.check()?;
     let lines = read_lines(&setup, config)?;
@@ -74,6 +79,8 @@ pub(super) fn start(
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
+    shared.set_suspension(state.suspension.clone());
+    state.shared = shared;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
     state.startup = started.elapsed();
@@ -97,12 +104,11 @@ fn pipeline(
     more_names: Receiver<NewNames>,
 ) -> Result<EventPipeline, SessionError> {
     let names = resolve::function_names(&setup.plan, 0);
-    let mut pipeline = EventPipeline::with_processes(
-        names,
-        recorder,
+    let who = (
         Threads::of_this_machine(),
         Processes::of_this_machine(&config.columns),
-    )?;
+    );
+    let mut pipeline = EventPipeline::of_form(config.monitor.form, names, recorder, who)?;
     pipeline.expect_names(more_names);
     for pid in setup.mapped_by.keys() {
         pipeline.meet(*pid);
@@ -230,6 +236,7 @@ fn load(
         focus: !config.selection.focus.is_empty(),
         goroutines: goroutines || may_come,
         ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
+        detail: config.monitor.detail,
     })?)
 }
 

@@ -1,5 +1,6 @@
 //! What a session has in its hands while it runs: the kernel side, its links, and what was counted.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use profiler_common::cookie::FunctionId;
@@ -16,8 +17,10 @@ use super::roster::Roster;
 use super::setup::Setup;
 use super::targets::Targets;
 use super::twins::Twins;
+use super::watch::Shared;
 use crate::cli::config::SessionConfig;
-use crate::kernel::load::Kernel;
+use crate::kernel::link::Detacher;
+use crate::kernel::load::{Kernel, Suspension};
 use crate::resolve::Lines;
 
 /// How often the governor looks at the cost.
@@ -37,6 +40,16 @@ pub(super) struct State {
     pub(super) notes: Vec<String>,
     /// What was done since it was last told.
     pub(super) news: Vec<String>,
+    /// What the listening thread knows, too.
+    pub(super) shared: Arc<Shared>,
+    pub(super) suspension: Suspension,
+    /// Suspensions for what could not be looked at.
+    pub(super) unexamined: u32,
+    /// Functions whose links could not be made anew yet.
+    pub(super) to_renew: Vec<FunctionId>,
+    pub(super) detacher: Detacher,
+    /// Processes that may be meant when more is known of them, and how long that is waited for.
+    pub(super) doubtful: Vec<(u32, Instant)>,
     pub(super) title: String,
     /// From the start to the last link, and the links' part of it.
     pub(super) startup: Duration,
@@ -80,6 +93,7 @@ impl State {
     ) -> Self {
         let records = config.recording.is_some();
         let functions = setup.plan.functions.len();
+        let suspension = kernel.suspension();
         Self {
             kernel,
             attachments: Attachments::default(),
@@ -90,6 +104,12 @@ impl State {
             model,
             notes: Vec::new(),
             news: Vec::new(),
+            shared: Arc::default(),
+            suspension,
+            unexamined: 0,
+            to_renew: Vec::new(),
+            detacher: Detacher::default(),
+            doubtful: Vec::new(),
             title: targets.title,
             startup: Duration::ZERO,
             attach_time: Duration::ZERO,
@@ -174,6 +194,9 @@ impl State {
     /// Functions joined the plan from number `first` on: the kernel side and the recording thread are told before they
     /// are attached.
     pub(super) fn announce_functions(&mut self, first: usize) {
+        if first == self.setup.plan.functions.len() && first > 0 {
+            return;
+        }
         for function in &self.setup.plan.functions[first..] {
             let focus = if function.focus { function_flags::FOCUS } else { 0 };
             self.kernel

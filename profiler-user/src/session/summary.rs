@@ -17,6 +17,7 @@ use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
 use crate::aggregate::histogram::Histogram;
 use crate::kernel::Reach;
+use crate::kernel::memory::RssExactness;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
@@ -172,6 +173,7 @@ impl State {
                 self.names(self.attachments.refused())
             ));
         }
+        notes.extend(self.kernel.rss.and_then(memory_note));
         notes.extend(self.roster_note());
         notes.extend(Groups::note(&self.kernel));
         notes.extend(self.census.as_mut().and_then(Census::note).map(str::to_owned));
@@ -202,10 +204,19 @@ impl State {
                     "{children} forked processes: {} followed (from some milliseconds after the fork), {missed} ended before",
                     children - missed.min(children)
                 ),
-                Reach::Targets { .. } | Reach::Everyone => {
-                    format!("{children} forked processes: all followed from their first instruction")
-                }
+                Reach::Targets { .. } | Reach::Everyone => format!(
+                    "{children} forked processes: followed from their first instruction in files that were known; of \
+                     programs that were new the first milliseconds are missed"
+                ),
             });
+        }
+        let foreign = self.kernel.foreign_hits();
+        if foreign > 0 {
+            notes.push(format!(
+                "processes that are no targets hit probes {foreign} times, and paid about {:.0} ns each time (--isolate spares \
+                 them)",
+                self.model.hit(Price::Emulated)
+            ));
         }
         if *joined > 0 {
             notes.push(format!("{joined} processes joined while it ran"));
@@ -297,6 +308,18 @@ impl State {
             Some(error) if !error.is_broken_pipe() => Err(error.into()),
             Some(_) | None => Ok(lost),
         }
+    }
+}
+
+/// How far the resident memory in records can be off.
+fn memory_note(exactness: RssExactness) -> Option<String> {
+    match exactness {
+        RssExactness::Exact => None,
+        RssExactness::WithinPerThread { bytes } => Some(format!(
+            "RSS: this kernel lets each thread hold back up to {} KiB of each kind of page; what the calling thread \
+             holds back is added",
+            bytes / 1024
+        )),
     }
 }
 

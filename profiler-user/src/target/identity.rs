@@ -12,7 +12,7 @@ pub use super::directory::Directory;
 pub struct Identity {
     /// Its id, as the host sees it.
     pub pid: u32,
-    /// Its id, as it sees itself: in the innermost namespace.
+    /// Its id, as it sees itself: in the innermost namespace. 0 = unknown.
     pub inner_pid: u32,
     /// Its parent's id.
     pub parent: u32,
@@ -41,6 +41,7 @@ impl Identity {
         let pod = container.and_then(|container| container.pod.as_ref());
         match attribute {
             Attribute::Pid => self.pid.to_string().into(),
+            Attribute::InnerPid if self.inner_pid == 0 => "".into(),
             Attribute::InnerPid => self.inner_pid.to_string().into(),
             Attribute::Tid => "".into(),
             Attribute::Comm => self.comm.as_str().into(),

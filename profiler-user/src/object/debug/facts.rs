@@ -125,6 +125,20 @@ impl Facts {
         (address < range.end).then_some((function, range.begin == address))
     }
 
+    /// The code of what was inlined, by its index: beginnings and ends.
+    pub(super) fn code_of(&self, inlined: usize) -> Vec<(u64, u64)> {
+        let function = self.inlined.get(inlined).map(|inlined| inlined.function as usize);
+        let function = function.and_then(|function| self.functions.get(function));
+        let range = function.map_or(0..0, |function| {
+            function.inlined.start as usize..function.inlined.end as usize
+        });
+        let ranges = self.inlined_ranges.get(range).unwrap_or_default().iter();
+        ranges
+            .filter(|range| range.inlined as usize == inlined)
+            .map(|range| (range.begin, range.end))
+            .collect()
+    }
+
     /// What was inlined at an address of a function, the outermost first.
     pub(super) fn inlined_at(&self, function: &FunctionFacts, address: u64) -> Vec<&InlinedFacts> {
         let range = function.inlined.start as usize..function.inlined.end as usize;

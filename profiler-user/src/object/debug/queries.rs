@@ -52,6 +52,8 @@ pub struct InlinedPlace<'a> {
     pub caller: u64,
     /// That function's name.
     pub caller_name: Option<Cow<'a, str>>,
+    /// The code of the place: beginnings and ends.
+    pub code: Vec<(u64, u64)>,
     /// Where the inlined function is declared.
     pub declared: Option<SourceLine>,
     /// The line of the call.
@@ -191,7 +193,8 @@ impl<'a> Units<'a> {
         let mut verdicts: HashMap<Die, Option<Cow<'a, str>>> = HashMap::new();
         for index in 0..self.main.len() as u32 {
             let Some(facts) = self.facts(index) else { continue };
-            for place in facts.inlined.iter().filter(|place| place.entry != 0) {
+            let places = facts.inlined.iter().enumerate();
+            for (number, place) in places.filter(|(_, place)| place.entry != 0) {
                 let Some(origin) = place.origin else { continue };
                 let verdict = verdicts.entry(origin);
                 let name = verdict.or_insert_with(|| self.full_name_of(origin).filter(|name| matches(name)));
@@ -203,6 +206,7 @@ impl<'a> Units<'a> {
                         entry: place.entry,
                         caller: caller.entry,
                         caller_name: caller_die.and_then(|die| self.full_name_of(die)),
+                        code: facts.code_of(number),
                         declared: self.source_of(origin),
                         call: self.call(index, place),
                     });
