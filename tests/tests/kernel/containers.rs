@@ -1,8 +1,10 @@
 //! Containers are told apart, though they share their files.
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
+use tests::code::has_breakpoint;
 use tests::containers::{RuncContainer, for_each_attach_mode_with_podman, with_podman, with_runc};
 use tests::profiler::{Profiler, binary};
 use tests::program::Program;
@@ -33,14 +35,19 @@ fn list(arguments: &[&str]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).expect("the list is JSON")
 }
 
-/// Check that of two containers of one image only the one that is named is counted, exactly.
+/// Check that of two containers of one image, which share the program's file, only the one that is named is counted, exactly,
+/// and the other executes no breakpoint.
 #[test]
 fn of_two_containers_of_one_image_only_the_one_that_is_named_is_counted() {
     for_each_attach_mode_with_podman(|mode, podman| {
-        let image = podman.image(&threads());
+        let program = threads();
+        let image = podman.image(&program);
         let wanted = image.start("wanted", &["2", "5000"]);
         let other = image.start("other", &["3", "7000"]);
+        podman.check_shared(&image, [&wanted, &other]);
         let profiler = Profiler::attach_to(&["--container", &wanted.name], mode, &WORK);
+        let planted = [&wanted, &other].map(|it| has_breakpoint(image.pid(it), &program, "worker"));
+        assert_eq!(planted, [true, false]);
         assert_eq!(other.finish().expect_status(0).truth_of("worker"), 21_000);
         assert_eq!(wanted.finish().expect_status(0).truth_of("worker"), 10_000);
         let report = profiler.interrupt().success();
@@ -217,7 +224,12 @@ fn a_container_of_plain_runc_is_known_by_its_id() {
     with_runc(|mode| {
         let program = threads();
         let wanted = RuncContainer::start("plain", &program, &["2", "4000"]);
-        let other = RuncContainer::start("plain", &program, &["1", "9000"]);
+        let other = wanted.start_beside("plain", &["1", "9000"]);
+        let file = |container: &RuncContainer| {
+            let exe = std::fs::metadata(format!("/proc/{}/exe", container.pid()));
+            exe.map(|exe| (exe.dev(), exe.ino())).expect("it runs")
+        };
+        assert_eq!(file(&wanted), file(&other), "they share the program's file");
         let id = wanted.container.name.clone();
         let listed = list(&["containers", &id]);
         assert_eq!(listed.len(), 1, "{listed:#?}");
@@ -226,6 +238,8 @@ fn a_container_of_plain_runc_is_known_by_its_id() {
             (&id.as_str().into(), &"runc".into())
         );
         let profiler = Profiler::attach_to(&["--container", &id], mode, &WORK);
+        let planted = [&wanted, &other].map(|it| has_breakpoint(it.pid(), &program, "worker"));
+        assert_eq!(planted, [true, false]);
         assert_eq!(other.container.finish().truth_of("worker"), 9000);
         assert_eq!(wanted.container.finish().truth_of("worker"), 8000);
         let report = profiler.interrupt().success();
