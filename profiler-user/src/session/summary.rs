@@ -19,6 +19,7 @@ use crate::aggregate::histogram::Histogram;
 use crate::kernel::Reach;
 use crate::kernel::memory::RssExactness;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
+use crate::recorder::PipelineCounts;
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
 /// How long the end waits for lines that are still being read.
@@ -321,7 +322,7 @@ impl State {
         }
     }
 
-    fn note_undecodable(&mut self, counts: ReaderCounts) {
+    fn note_undecodable(&mut self, counts: PipelineCounts) {
         let undecodable = counts.undecodable();
         if undecodable > 0 {
             self.notes
