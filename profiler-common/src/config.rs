@@ -49,9 +49,66 @@ pub struct KernelConfig {
     pub keep_on_exec: u32,
     /// The profiler's own process id: its hits never count. 0 = no link reaches it.
     pub own_tgid: u32,
+    /// 1 = return probes can be held back at an entry, and must be: only a session's program can.
+    pub can_hold: u32,
+    /// Offset of `signal` in `task_struct`; 0 = unknown.
+    pub task_signal: u32,
+    /// Offset of `live`, the number of threads, in `signal_struct`; 0 = unknown.
+    pub signal_live: u32,
+    /// What calls and returns say of their process's memory, and where that stands.
+    pub memory: MemoryCounters,
+}
+
+/// Where the kernel keeps the memory counters of a process. All offsets in bytes.
+///
+/// The counters of resident pages stand in `mm_struct.rss_stat`, in the order [`rss`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MemoryCounters {
+    /// [`RssForm`] as a number.
+    pub form: u32,
+    /// Offset of the first counter of resident pages in `mm_struct`.
+    pub rss: u32,
+    /// From one of them to the next.
+    pub stride: u32,
+    /// Per CPU: from a counter to the pointer to its parts.
+    pub parts: u32,
+    /// Single: offset of the changes that a thread holds back (`task_struct.rss_stat.count`, 32 bits each); 0 = none.
+    pub held_back: u32,
+    /// Offset of `total_vm` in `mm_struct`.
+    pub total_vm: u32,
+    /// A page is `1 << page_shift` bytes.
+    pub page_shift: u32,
+    /// Per CPU: CPUs whose parts are added.
+    pub cpus: u32,
+    /// Per CPU: offset of `pptrs` in `bpf_array`, from which the distance between the CPUs' parts is learned.
+    pub map_parts: u32,
     /// Zero.
     pub reserved: u32,
 }
+
+/// How the kernel counts resident pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RssForm {
+    /// Nobody asks.
+    #[default]
+    Unread = 0,
+    /// One number a kind of page, and small changes that threads hold back (before 6.2).
+    Single = 1,
+    /// One number, and a part for each CPU (6.2 and later).
+    PerCpu = 2,
+}
+
+/// The kernel's counters that make up the resident set: `MM_FILEPAGES`, `MM_ANONPAGES`, `MM_SHMEMPAGES`. Between the
+/// second and the third stands `MM_SWAPENTS`.
+pub mod rss {
+    /// Their places.
+    pub const COUNTERS: [u32; 3] = [0, 1, 3];
+}
+
+/// The largest [`MemoryCounters::map_parts`].
+pub const MAX_MAP_HEAD: u32 = 1016;
 
 /// What has a row of counters of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,9 +160,9 @@ pub mod target_flags {
 
 /// Elements of the array by which both sides suspend return probes everywhere. Each is written by one side alone.
 pub mod hold {
-    /// Holds that the kernel side set.
+    /// The number of the last hold that the kernel side set.
     pub const SET: u32 = 0;
-    /// How many of these user space released.
+    /// The number of the last hold that user space released, with all before it.
     pub const RELEASED: u32 = 1;
     /// Not 0: user space holds.
     pub const USER: u32 = 2;

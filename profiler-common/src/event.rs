@@ -44,6 +44,18 @@ pub struct FunctionEvent {
     pub reserved: u8,
 }
 
+/// A call or a return, and how much memory the process had then. 48 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FunctionMemoryEvent {
+    /// The call or return.
+    pub call: FunctionEvent,
+    /// Resident memory, bytes.
+    pub rss: u64,
+    /// Mapped memory, bytes.
+    pub vms: u64,
+}
+
 /// What an [`AllocEvent`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -132,12 +144,13 @@ pub struct ProcessEvent {
     pub pid: u32,
     /// Thread id, as the host sees it.
     pub tid: u32,
-    /// Fork: the child's process id. Otherwise 0.
+    /// Fork: the child's process id. Exec: the number of the hold that was set for it ([`crate::config::hold`]), or 0.
+    /// Otherwise 0.
     pub child: u32,
     /// The thread's name, NUL-padded.
     pub comm: [u8; 16],
 }
 
-const _: () = assert!(
-    size_of::<FunctionEvent>() == 32 && size_of::<AllocEvent>() == 48 && size_of::<ProcessEvent>() == 40
-);
+const _: () = assert!(size_of::<FunctionEvent>() == 32 && size_of::<FunctionMemoryEvent>() == 48);
+const _: () = assert!(size_of::<ProcessEvent>() == 40);
+const _: () = assert!(size_of::<AllocEvent>() == 48);

@@ -1,10 +1,14 @@
 //! Sending events to user space without a wake-up for each.
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use profiler_common::event::{AllocEvent, FunctionEvent, FunctionEventKind, ProcessEvent, ProcessEventKind};
+use profiler_common::config::RssForm;
+use profiler_common::event::{
+    AllocEvent, FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent, ProcessEventKind,
+};
 use profiler_common::loss::LossReason;
 
 use crate::maps::{self, EVENTS, PROCESS_EVENTS};
+use crate::memory;
 
 /// The wake-up is forced by the events that cross the threshold, and not by each that lies beyond it. Several threads
 /// can cross at once: a window of a few events makes sure that one of them sees it.
@@ -13,12 +17,44 @@ const WAKE_WINDOW: u64 = 1024;
 /// Sends a call or a return.
 #[inline(always)]
 pub(crate) fn function(kind: FunctionEventKind, time_ns: u64, duration_ns: u64, function: u32, depth: u32) {
+    // A constant to the verifier, which takes the branch out.
+    if maps::rss_form() != RssForm::Unread as u32 {
+        return function_with_memory(kind, time_ns, duration_ns, function, depth);
+    }
     let Some(mut entry) = EVENTS.reserve::<FunctionEvent>(0) else {
         maps::lose(LossReason::RingFull);
         return;
     };
+    entry.write(function_event(kind, time_ns, duration_ns, function, depth));
+    entry.submit(wake_flag());
+}
+
+/// The same, with the process's memory.
+#[inline(never)]
+fn function_with_memory(kind: FunctionEventKind, time_ns: u64, duration_ns: u64, function: u32, depth: u32) {
+    let memory = memory::read();
+    let Some(mut entry) = EVENTS.reserve::<FunctionMemoryEvent>(0) else {
+        maps::lose(LossReason::RingFull);
+        return;
+    };
+    entry.write(FunctionMemoryEvent {
+        call: function_event(kind, time_ns, duration_ns, function, depth),
+        rss: memory.rss,
+        vms: memory.vms,
+    });
+    entry.submit(wake_flag());
+}
+
+#[inline(always)]
+fn function_event(
+    kind: FunctionEventKind,
+    time_ns: u64,
+    duration_ns: u64,
+    function: u32,
+    depth: u32,
+) -> FunctionEvent {
     let pid_tgid = bpf_get_current_pid_tgid();
-    entry.write(FunctionEvent {
+    FunctionEvent {
         time_ns,
         duration_ns,
         pid: (pid_tgid >> 32) as u32,
@@ -27,8 +63,7 @@ pub(crate) fn function(kind: FunctionEventKind, time_ns: u64, duration_ns: u64, 
         depth: depth as u16,
         kind: kind as u8,
         reserved: 0,
-    });
-    entry.submit(wake_flag());
+    }
 }
 
 /// Sends an allocation or a free. Not wanted by most sessions: kept out of the programs that run at each hit.

@@ -25,13 +25,20 @@ fn is_target() -> bool {
     if maps::check_targets() == 0 {
         return tgid != maps::own_tgid();
     }
-    maps::TARGETS.get_ptr(tgid).is_some()
+    let is_target = maps::TARGETS.get_ptr(tgid).is_some();
+    if !is_target {
+        maps::count_foreign();
+    }
+    is_target
 }
 
 /// Whether a return probe may be armed now: not while a program or library is there that nobody has looked at, which may
 /// unwind or switch stacks.
 #[inline(always)]
 pub(crate) fn arms_return_probes() -> bool {
+    if maps::can_hold() == 0 {
+        return true;
+    }
     if maps::is_held() {
         return false;
     }

@@ -16,6 +16,7 @@ mod filter;
 mod heap;
 mod log;
 mod maps;
+mod memory;
 mod probes;
 mod rows;
 mod stack;

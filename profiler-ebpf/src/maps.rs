@@ -10,7 +10,8 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_ge
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
 use profiler_common::config::{
-    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, RowOwner, TargetEntry, hold,
+    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, MemoryCounters, OTHERS_ROW, RowOwner, TargetEntry,
+    hold,
 };
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -39,7 +40,21 @@ static CONFIG: KernelConfig = KernelConfig {
     check_targets: 0,
     keep_on_exec: 0,
     own_tgid: 0,
-    reserved: 0,
+    can_hold: 0,
+    task_signal: 0,
+    signal_live: 0,
+    memory: MemoryCounters {
+        form: 0,
+        rss: 0,
+        stride: 0,
+        parts: 0,
+        held_back: 0,
+        total_vm: 0,
+        page_shift: 0,
+        cpus: 0,
+        map_parts: 0,
+        reserved: 0,
+    },
 };
 
 /// Flags per function ([`profiler_common::stats::function_flags`]).
@@ -65,6 +80,10 @@ pub(crate) static ROWS: Array<RowOwner, 1, MMAPABLE> = Array::new();
 /// How many rows were given.
 #[btf_map]
 pub(crate) static ROWS_GIVEN: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// By CPU: hits of processes that are no targets.
+#[btf_map]
+static FOREIGN: Array<u64, 1, MMAPABLE> = Array::new();
 
 /// Holds set and released ([`profiler_common::config::hold`]).
 #[btf_map]
@@ -117,9 +136,8 @@ pub(crate) fn goroutine(id: &GoroutineId) -> Option<NonNull<ThreadState>> {
 pub(crate) fn create_goroutine(id: &GoroutineId) -> Option<NonNull<ThreadState>> {
     let empty = NO_CALLS.get_ptr(0)?;
     // SAFETY: nobody writes the element.
-    GOROUTINES
-        .insert(id, unsafe { &*empty }, BPF_NOEXIST.into())
-        .ok()?;
+    let empty = unsafe { &*empty };
+    GOROUTINES.insert(id, empty, BPF_NOEXIST.into()).ok()?;
     if let Some(count) = GOROUTINE_COUNT.get_ptr_mut(0) {
         atomic::add(count, 1);
     }
@@ -198,14 +216,16 @@ pub(crate) fn config() -> KernelConfig {
 }
 
 macro_rules! config_field {
-    ($($name:ident: $type:ty),+ $(,)?) => {$(
+    ($($name:ident: $type:ty $(= $group:ident . $field:ident)?),+ $(,)?) => {$(
         /// One setting of the session.
         #[inline(always)]
         pub(crate) fn $name() -> $type {
             // SAFETY: a valid, initialized static.
-            unsafe { core::ptr::read_volatile(&raw const CONFIG.$name) }
+            unsafe { core::ptr::read_volatile(config_field!(@place $name $(= $group.$field)?)) }
         }
     )+};
+    (@place $name:ident) => { &raw const CONFIG.$name };
+    (@place $name:ident = $group:ident . $field:ident) => { &raw const CONFIG.$group.$field };
 }
 config_field!(
     function_count: u32,
@@ -217,8 +237,18 @@ config_field!(
     grouping: u32,
     row_count: u32,
     check_targets: u32,
-    keep_on_exec: u32,
     own_tgid: u32,
+    can_hold: u32,
+    rss_form: u32 = memory.form,
+    rss: u32 = memory.rss,
+    rss_stride: u32 = memory.stride,
+    rss_parts: u32 = memory.parts,
+    rss_held_back: u32 = memory.held_back,
+    rss_cpus: u32 = memory.cpus,
+    total_vm: u32 = memory.total_vm,
+    page_shift: u32 = memory.page_shift,
+    map_parts: u32 = memory.map_parts,
+    task_mm: u32,
 );
 
 #[inline(always)]
@@ -229,30 +259,38 @@ fn cpu() -> u32 {
 
 /// The row of counters that a hit counts in.
 #[inline(always)]
-fn row() -> Option<u32> {
+fn row() -> u32 {
     if grouping() == Grouping::None as u32 {
-        return Some(cpu());
+        return cpu();
     }
-    Some(Stack::current_or_new()?.row())
+    // Where the kernel has no memory for the thread, the call counts all the same.
+    Stack::current_or_new().map_or(OTHERS_ROW, Stack::row)
 }
 
 /// The counters of a function in the row of this hit.
 #[inline(always)]
 pub(crate) fn stats(function: u32) -> Option<NonNull<FunctionStats>> {
-    NonNull::new(STATS.get_ptr_mut(row()? * function_count() + function)?)
+    NonNull::new(STATS.get_ptr_mut(row() * function_count() + function)?)
 }
 
 /// Adds one to a bucket of a function's histogram in the row of this hit.
 #[inline(always)]
 pub(crate) fn count_bucket(function: u32, bucket: u32) {
-    let Some(row) = row() else { return };
-    let index = (row * function_count() + function) * bucket_count() + bucket;
+    let index = (row() * function_count() + function) * bucket_count() + bucket;
     let Some(pair) = HISTOGRAMS.get_ptr_mut(index >> 1) else {
         return;
     };
     // A half overflows after 4 × 10⁹ calls: the reader takes differences modulo 2^32, and reads more often than that.
     let half = pair.cast::<u32>().wrapping_add((index & 1) as usize);
     atomic::add32(half, 1);
+}
+
+/// Counts a hit of a process that is no target.
+#[inline(always)]
+pub(crate) fn count_foreign() {
+    if let Some(slot) = FOREIGN.get_ptr_mut(cpu()) {
+        atomic::add(slot, 1);
+    }
 }
 
 /// Counts a loss.
@@ -275,12 +313,13 @@ pub(crate) fn create_thread() -> Option<NonNull<ThreadState>> {
     THREADS.get_or_new()
 }
 
-/// Suspends return probes everywhere, until user space has looked.
+/// Suspends return probes everywhere, until user space has looked, and gives the number of the hold.
 #[inline(always)]
-pub(crate) fn hold() {
-    if let Some(set) = HOLDS.get_ptr_mut(hold::SET) {
-        atomic::add(set, 1);
-    }
+pub(crate) fn hold() -> u32 {
+    let Some(set) = HOLDS.get_ptr_mut(hold::SET) else {
+        return 0;
+    };
+    atomic::take_number(set).wrapping_add(1) as u32
 }
 
 /// Whether return probes are suspended everywhere.

@@ -1,5 +1,6 @@
 //! Prints the functions and lines of addresses, in the form of `llvm-symbolizer --output-style=GNU -a`: to compare the
-//! answers, and the time that both take. `symbolize FILE < ADDRESSES`, with addresses in hexadecimal digits.
+//! answers, and the time that both take. `symbolize FILE < ADDRESSES`, with addresses in hexadecimal digits;
+//! `symbolize FILE --sample N` prints so many addresses of its functions.
 use std::io::{self, BufRead as _, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,17 +20,20 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
-    let path = PathBuf::from(
-        std::env::args_os()
-            .nth(1)
-            .ok_or("usage: symbolize FILE < ADDRESSES")?,
-    );
-    let path = path.canonicalize()?;
+    let mut words = std::env::args().skip(1);
+    let path = words
+        .next()
+        .ok_or("usage: symbolize FILE [--sample N] < ADDRESSES")?;
+    let path = PathBuf::from(path).canonicalize()?;
     let search = Search {
         path: path.clone(),
         ..Search::default()
     };
     let file = ObjectFile::open_with(&path, "object", search)?;
+    if words.next().is_some_and(|word| word == "--sample") {
+        let count = words.next().ok_or("how many addresses?")?.parse()?;
+        return Ok(sample(&file, count)?);
+    }
     let debug = file.debug().load()?;
     let units = debug.units()?;
     let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
@@ -41,6 +45,30 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     output.flush()?;
     Ok(())
+}
+
+/// Prints addresses all over the code, each run the same, with a generator of Marsaglia's.
+fn sample(file: &ObjectFile, count: usize) -> io::Result<()> {
+    let functions: Vec<_> = file
+        .functions()
+        .iter()
+        .filter(|function| function.size > 0)
+        .collect();
+    let mut output = BufWriter::new(io::stdout().lock());
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 8) % below.max(1)
+    };
+    for _ in 0..count {
+        let number = random(functions.len() as u64) as usize;
+        if let Some(function) = functions.get(number) {
+            writeln!(output, "{:#x}", function.address + random(function.size))?;
+        }
+    }
+    output.flush()
 }
 
 fn print(output: &mut impl Write, address: u64, file: &ObjectFile, units: &Units<'_>) -> io::Result<()> {

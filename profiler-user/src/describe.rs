@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use profiler_common::loss::LossReason;
 
 use crate::kernel::AttachMode;
+use crate::monitor::{MONITORS, Monitor};
 use crate::probe::plan::{EntryOnlyReason, ExitSitesReason, ReturnProbeReason};
-use crate::record::FunctionRecord;
+use crate::record::Column;
 use crate::recorder::RECORDERS;
+use crate::target::identity::Attribute;
 use crate::ui::{SortKey, plan_text};
 
 /// A table of the documentation.
@@ -14,7 +16,9 @@ use crate::ui::{SortKey, plan_text};
 pub enum Table {
     /// The formats of records.
     Recorders,
-    /// The columns of a function's record.
+    /// What can be recorded of each call.
+    Monitors,
+    /// The columns of a call's record.
     Columns,
     /// The ways of attaching.
     Modes,
@@ -24,28 +28,34 @@ pub enum Table {
     Returns,
     /// The columns by which the table can be sorted.
     Sort,
+    /// What processes are told apart by.
+    Attributes,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Recorders,
+        Self::Monitors,
         Self::Columns,
         Self::Modes,
         Self::Losses,
         Self::Returns,
         Self::Sort,
+        Self::Attributes,
     ];
 
     /// Its name in the README's markers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Recorders => "recorders",
+            Self::Monitors => "monitors",
             Self::Columns => "columns",
             Self::Modes => "modes",
             Self::Losses => "losses",
             Self::Returns => "returns",
             Self::Sort => "sort",
+            Self::Attributes => "attributes",
         }
     }
 
@@ -60,11 +70,13 @@ impl Table {
     fn render(self) -> String {
         match self {
             Self::Recorders => recorders(),
+            Self::Monitors => monitors(),
             Self::Columns => columns(),
             Self::Modes => modes(),
             Self::Losses => losses(),
             Self::Returns => returns(),
             Self::Sort => sort(),
+            Self::Attributes => attributes(),
         }
     }
 }
@@ -101,12 +113,46 @@ fn recorders() -> String {
     markdown(&["`--recording`", "what it writes", "without `-o`"], rows)
 }
 
+fn monitors() -> String {
+    let rows = MONITORS.iter().map(|monitor| {
+        let more = own_columns(monitor);
+        let more: Vec<String> = more.iter().map(|column| code(column.name)).collect();
+        vec![code(monitor.name), monitor.summary.to_owned(), more.join(", ")]
+    });
+    markdown(&["`--monitor`", "what it records", "columns of its own"], rows)
+}
+
+/// The columns that a monitor has and the usual one has not.
+fn own_columns(monitor: &Monitor) -> Vec<Column> {
+    let usual = Monitor::usual().form.schema();
+    let mut columns = monitor.form.schema().columns.into_owned();
+    columns.retain(|column| !usual.columns.contains(column));
+    columns
+}
+
 fn columns() -> String {
-    let columns = FunctionRecord::SCHEMA.columns.iter();
-    markdown(
-        &["column", "meaning"],
-        columns.map(|column| vec![code(column.name), column.doc.trim().to_owned()]),
-    )
+    let row = |column: &Column, monitor: Option<&Monitor>| {
+        let meaning = column.doc.trim();
+        let meaning = monitor.map_or(meaning.to_owned(), |monitor| {
+            format!("With `--monitor {}`: {meaning}", monitor.name)
+        });
+        vec![code(column.name), meaning]
+    };
+    let usual = Monitor::usual().form.schema();
+    let mut rows: Vec<_> = usual.columns.iter().map(|column| row(column, None)).collect();
+    for monitor in MONITORS {
+        rows.extend(
+            own_columns(monitor)
+                .iter()
+                .map(|column| row(column, Some(monitor))),
+        );
+    }
+    markdown(&["column", "meaning"], rows)
+}
+
+fn attributes() -> String {
+    let rows = Attribute::ALL.map(|attribute| vec![code(attribute.name()), attribute.doc().to_owned()]);
+    markdown(&["`--by`, `--with`", "what it is"], rows)
 }
 
 fn modes() -> String {

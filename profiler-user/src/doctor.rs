@@ -7,8 +7,10 @@ use crate::kernel::btf::kernel_offsets;
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::error::KernelError;
 use crate::kernel::layout::CounterLayout;
+use crate::kernel::lifecycle::Lifecycle;
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
-use crate::kernel::{AttachMode, Reach, calibrate};
+use crate::kernel::memory::RssExactness;
+use crate::kernel::{AttachMode, EventDetail, Reach, calibrate};
 
 /// Functions for which the memory of counters is told.
 const EXAMPLE_FUNCTIONS: u32 = 1000;
@@ -49,7 +51,10 @@ pub fn report(out: &mut impl Write) -> io::Result<u8> {
     let mode = permitted.then(|| modes(&mut findings)).flatten();
     if let Some(mode) = mode {
         findings.push(programs(mode));
+        findings.push(memory_counters(mode));
         findings.push(loop_helper());
+        findings.push(lifecycle());
+        findings.push(pid_namespace());
         findings.push(return_probes());
     }
     for Finding { what, state, detail } in &findings {
@@ -174,18 +179,35 @@ fn layout_of(functions: u32, resolution: u32) -> CounterLayout {
     }
 }
 
-fn programs(mode: AttachMode) -> Finding {
-    let layout = layout_of(1, 0);
-    let settings = KernelSettings {
+/// Loads the programs for events of that kind.
+fn load(mode: AttachMode, detail: EventDetail) -> Result<Kernel, KernelError> {
+    Kernel::load(&KernelSettings {
         mode,
-        layout,
+        layout: layout_of(1, 0),
         reach: Reach::Process,
         focus: false,
         goroutines: false,
         ring_bytes: None,
+        detail,
         heap: None,
-    };
-    let loaded = Kernel::load(&settings)
+    })
+}
+
+fn memory_counters(mode: AttachMode) -> Finding {
+    let found = load(mode, EventDetail::CallAndMemory).map(|kernel| match kernel.rss {
+        Some(RssExactness::WithinPerThread { bytes }) => {
+            format!(
+                "RSS is exact but for up to {} KiB a thread and kind of page",
+                bytes / 1024
+            )
+        }
+        Some(RssExactness::Exact) | None => "RSS is the sum over all CPUs".to_owned(),
+    });
+    finding("RSS and VMS at calls", found, State::Replaced)
+}
+
+fn programs(mode: AttachMode) -> Finding {
+    let loaded = load(mode, EventDetail::Call)
         .map(|_kernel| "the verifier takes them, raw tracepoints are there".to_owned());
     finding("kernel programs", loaded, State::Bad)
 }
@@ -198,6 +220,31 @@ fn loop_helper() -> Finding {
         what: "bpf_loop".to_owned(),
         state: State::Replaced,
         detail: "since 5.17; calls left by longjmp are taken off a few at a time".to_owned(),
+    }
+}
+
+fn pid_namespace() -> Finding {
+    if capability::sees_host_pids() {
+        return good("process ids", "the host's");
+    }
+    Finding {
+        what: "process ids".to_owned(),
+        state: State::Replaced,
+        detail: "this is a pid namespace of its own: no `-a`, children are followed late".to_owned(),
+    }
+}
+
+fn lifecycle() -> Finding {
+    match Lifecycle::listen() {
+        Ok(_listening) => good(
+            "word of processes",
+            "new processes and libraries are told of by perf events",
+        ),
+        Err(error) => Finding {
+            what: "word of processes".to_owned(),
+            state: State::Replaced,
+            detail: format!("no perf events ({error}): new processes and libraries are looked for every 2 s"),
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use ebpf_prof::event::EventFileReader;
 use ebpf_prof::list::{self, ListError};
 use ebpf_prof::session::{self, SessionError, memory};
 use ebpf_prof::ui::terminal;
-use ebpf_prof::{describe, doctor, recorder};
+use ebpf_prof::{describe, doctor, plot, recorder};
 
 /// The command line was wrong.
 const USAGE: u8 = 2;
@@ -67,6 +67,7 @@ fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
         Command::List(config) => list::print(config, &mut std::io::stdout().lock())
             .map(|()| 0)
             .map_err(Into::into),
+        Command::Plot(config) => Ok(plot::draw(config).map(|()| 0)?),
         Command::Doctor => Ok(doctor::report(&mut std::io::stdout())?),
         Command::Replay(config) => replay(config).map(|()| 0),
         Command::Describe(table) => {
@@ -79,7 +80,7 @@ fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
 fn replay(config: &ReplayConfig) -> Result<(), Box<dyn Error>> {
     let events = EventFileReader::open(&config.file)?;
     let recorder = config.recording.kind.open(&config.recording.output)?;
-    recorder::replay(events, recorder)?;
+    recorder::replay(events, config.monitor.form, recorder)?;
     Ok(())
 }
 
@@ -108,7 +109,7 @@ fn log_level(command: &Command) -> log::LevelFilter {
         Command::Attach(config) => config.session.display.log_level,
         Command::Run(config) => config.session.display.log_level,
         Command::Mem(config) => config.log_level(),
-        Command::List(_) | Command::Doctor | Command::Replay(_) | Command::Describe(_) => {
+        Command::List(_) | Command::Plot(_) | Command::Doctor | Command::Replay(_) | Command::Describe(_) => {
             log::LevelFilter::Warn
         }
     }

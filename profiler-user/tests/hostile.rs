@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ebpf_prof::object::ObjectFile;
+use ebpf_prof::object::debug::Search;
+
 /// The longest that one input may take, without optimization and on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -138,6 +141,66 @@ fn damaged_programs_are_errors_at_worst() {
     if built.is_ok_and(|status| status.success()) {
         survive(drive::elf, &fs::read(&output).unwrap(), 1500, "a program in C++");
     }
+}
+
+/// Check the same with the files that a program refers to for the larger part of its debug information, alone (`.dwo`) and
+/// packed (`.dwp`).
+#[test]
+fn damaged_split_debug_information_is_absent_at_worst() {
+    let source = "static inline __attribute__((always_inline)) int twice(volatile int *n) { return *n * 2; }\n\
+                  int main(int n, char **a) { volatile int m = n; (void)a; return twice(&m); }\n";
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("program.c"), source).unwrap();
+        let run = |tool: &str, arguments: &[&str]| {
+            let status = Command::new(tool)
+                .args(arguments)
+                .current_dir(folder.path())
+                .stderr(std::process::Stdio::null())
+                .status();
+            status.is_ok_and(|status| status.success())
+        };
+        let options = ["-O1", version, "-gsplit-dwarf", "-o", "program", "program.c"];
+        if !run("cc", &options) {
+            return;
+        }
+        let ask = || {
+            let search = Search {
+                path: path("program"),
+                ..Search::default()
+            };
+            let file = ObjectFile::open_with(&path("program"), "program", search).unwrap();
+            drive::debug_information(&file);
+            let debug = file.debug().load().unwrap();
+            let units = debug.units().unwrap();
+            units.inlined(&|name| name == "twice").len()
+        };
+        // Compilers name it in different ways.
+        let entries = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut parts: Vec<PathBuf> = entries
+            .filter(|path| path.extension().is_some_and(|kind| kind == "dwo"))
+            .collect();
+        assert_eq!(parts.len(), 1, "{parts:?}");
+        if run("dwp", &["-e", "program", "-o", "program.dwp"]) {
+            parts.insert(0, path("program.dwp"));
+        }
+        for part in parts {
+            let good = fs::read(&part).unwrap();
+            assert_eq!(ask(), 1, "{}", part.display());
+            let mut random = Random(0x2545_f491_4f6c_dd1d);
+            for round in 0..700 {
+                fs::write(&part, damage(&good, &mut random)).unwrap();
+                let start = Instant::now();
+                ask();
+                assert!(start.elapsed() < PATIENCE, "{}, {round}", part.display());
+            }
+            fs::remove_file(&part).unwrap();
+        }
+    }
+    assert!(peak_memory() < MEMORY, "{} MiB", peak_memory());
 }
 
 /// Check that the headers of an ELF file may say anything: each field of them at each of its extremes.

@@ -1,11 +1,13 @@
 //! Containers, made on the spot: a root file system of a sample program and the libraries that it needs, run by podman or
 //! by plain runc. No registry is asked, no network is made.
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Output};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kernel::{self, AttachMode};
@@ -13,6 +15,8 @@ use crate::target::{Outcome, Target};
 
 /// Where the program is within a container.
 const PROGRAM: &str = "/srv/program";
+/// The storage driver that copies files.
+const VFS: &str = "vfs";
 
 /// Runs `test` under each attach mode with a podman of its own, which leaves nothing behind.
 pub fn for_each_attach_mode_with_podman(test: impl Fn(AttachMode, &Podman)) {
@@ -80,14 +84,38 @@ impl Podman {
         };
         // Some file systems cannot be below an overlay. Copies then do, and containers share no file.
         if !podman.try_command(&["info"]).status.success() {
-            podman.driver = "vfs";
+            podman.driver = VFS;
         }
         podman
     }
 
+    /// Checks that two containers of one image run the very same file, and says where they cannot: the storage driver then
+    /// copies files, and a test that tells containers apart proves less.
+    #[expect(clippy::print_stderr, reason = "what was not tested must be said")]
+    pub fn check_shared(&self, image: &Image<'_>, containers: [&Container; 2]) {
+        eprintln!("podman's storage driver is `{}`", self.driver);
+        if self.driver == VFS {
+            eprintln!("`overlay` does not work here: the containers share no file");
+            return;
+        }
+        let [one, other] = containers.map(|container| image.lower_file(container));
+        assert_eq!(one, other, "they share the file of the lowest layer");
+        for container in containers {
+            let seen = fs::metadata(format!("/proc/{}/exe", image.pid(container)));
+            let seen = seen.expect("the program is there").ino();
+            assert_eq!(seen, one.1, "the program is that file");
+        }
+    }
+
     /// An image of `program` and the libraries that it needs.
     pub fn image(&self, program: &Path) -> Image<'_> {
+        self.image_with(program, |_| {})
+    }
+
+    /// The same, with more files: `add` is given the folder that becomes the root.
+    pub fn image_with(&self, program: &Path, add: impl FnOnce(&Path)) -> Image<'_> {
         let root = RootFolder::of(program);
+        add(&root.path());
         let archive = self.folder.path().join("root.tar");
         run(Command::new("tar")
             .arg("-C")
@@ -135,7 +163,11 @@ impl Drop for Podman {
 impl Image<'_> {
     /// Starts a container whose name begins so, and waits until its program is ready.
     pub fn start(&self, name: &str, arguments: &[&str]) -> Container {
-        let name = unique(name);
+        self.start_named(unique(name), arguments)
+    }
+
+    /// The same, with this very name: that of a container that is gone.
+    pub fn start_named(&self, name: String, arguments: &[&str]) -> Container {
         let mut run = self.podman.command();
         run.args([
             "run",
@@ -156,10 +188,36 @@ impl Image<'_> {
 
     /// The id that podman knows a container by.
     pub fn id(&self, container: &Container) -> String {
+        self.inspect(container, "{{.Id}}")
+    }
+
+    /// The id of a container's program, as the host sees it.
+    pub fn pid(&self, container: &Container) -> u32 {
+        let pid = self.inspect(container, "{{.State.Pid}}");
+        pid.parse().expect("podman knows the program's id")
+    }
+
+    fn inspect(&self, container: &Container, format: &str) -> String {
         let output = self
             .podman
-            .try_command(&["inspect", "--format", "{{.Id}}", &container.name]);
+            .try_command(&["inspect", "--format", format, &container.name]);
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Device and inode of the program in the layers below a container, which nothing above them hides.
+    fn lower_file(&self, container: &Container) -> (u64, u64) {
+        let file = PROGRAM.trim_start_matches('/');
+        let upper = self.inspect(container, "{{.GraphDriver.Data.UpperDir}}");
+        assert!(
+            !Path::new(&upper).join(file).exists(),
+            "the container has its own"
+        );
+        let lower = self.inspect(container, "{{.GraphDriver.Data.LowerDir}}");
+        let found = lower
+            .split(':')
+            .find_map(|folder| fs::metadata(Path::new(folder).join(file)).ok());
+        let found = found.unwrap_or_else(|| panic!("no `{file}` in {lower}"));
+        (found.dev(), found.ino())
     }
 }
 
@@ -192,24 +250,45 @@ impl Drop for Container {
 pub struct RuncContainer {
     /// The container.
     pub container: Container,
-    _bundle: RootFolder,
+    root: Arc<RootFolder>,
+    _bundle: TempDir,
 }
 
 impl RuncContainer {
     /// Starts `program` in a container whose id begins so, and waits until it is ready.
     pub fn start(name: &str, program: &Path, arguments: &[&str]) -> Self {
-        let bundle = RootFolder::of(program);
+        Self::start_in(Arc::new(RootFolder::of(program)), name, arguments)
+    }
+
+    /// Starts another container, with the same files.
+    #[must_use]
+    pub fn start_beside(&self, name: &str, arguments: &[&str]) -> Self {
+        Self::start_in(Arc::clone(&self.root), name, arguments)
+    }
+
+    /// The id of its program, as the host sees it.
+    pub fn pid(&self) -> u32 {
+        let output = Command::new("runc")
+            .args(["state", &self.container.name])
+            .output();
+        let output = output.expect("`runc` can be started").stdout;
+        let state: Value = serde_json::from_slice(&output).expect("runc tells its state");
+        state["pid"].as_u64().expect("runc knows the program's id") as u32
+    }
+
+    fn start_in(root: Arc<RootFolder>, name: &str, arguments: &[&str]) -> Self {
+        let bundle = tempfile::tempdir().expect("a temporary folder can be made");
         let id = unique(name);
         let arguments: Vec<&str> = [PROGRAM].into_iter().chain(arguments.iter().copied()).collect();
         let namespaces = ["pid", "mount", "ipc", "uts"].map(|kind| json!({"type": kind}));
         let config = json!({
             "ociVersion": "1.0.2",
             "process": {"terminal": false, "user": {"uid": 0, "gid": 0}, "args": arguments, "cwd": "/"},
-            "root": {"path": bundle.path()},
+            "root": {"path": root.path()},
             "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
             "linux": {"cgroupsPath": format!("/{id}"), "namespaces": namespaces},
         });
-        let folder = bundle.folder.path();
+        let folder = bundle.path();
         fs::write(folder.join("config.json"), config.to_string()).expect("the bundle is ours");
         let mut run = Command::new("runc");
         run.arg("run").arg("--bundle").arg(folder).arg(&id);
@@ -217,6 +296,7 @@ impl RuncContainer {
         remove.args(["delete", "--force", &id]);
         Self {
             container: Container::start(&mut run, remove, id),
+            root,
             _bundle: bundle,
         }
     }

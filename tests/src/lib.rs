@@ -10,6 +10,7 @@
     reason = "a panic is how a helper of tests says that the test failed"
 )]
 
+pub mod code;
 pub mod containers;
 pub mod kernel;
 pub mod memory;

@@ -17,6 +17,9 @@ const COLUMNS: [&str; 12] = [
     "duration_ns",
 ];
 
+/// Where a recording with memory has that: behind the function's name.
+const MEMORY: [&str; 2] = ["RSS", "VMS"];
+
 /// One call or return.
 #[derive(Clone, Debug)]
 #[expect(
@@ -26,6 +29,8 @@ const COLUMNS: [&str; 12] = [
 pub struct Record {
     pub kind: String,
     pub function: String,
+    pub line: Option<u64>,
+    pub filename: String,
     pub time_ns: u64,
     pub pid: u32,
     pub tid: u32,
@@ -33,6 +38,8 @@ pub struct Record {
     pub object: String,
     pub depth: u64,
     pub duration_ns: Option<u64>,
+    pub rss: Option<u64>,
+    pub vms: Option<u64>,
 }
 
 impl Record {
@@ -61,39 +68,51 @@ pub fn read(path: &Path) -> Recording {
     let mut reader = csv::ReaderBuilder::new()
         .from_path(path)
         .expect("the recording can be opened");
-    let header = reader.headers().expect("the recording has a header");
-    assert_eq!(header.iter().collect::<Vec<_>>(), COLUMNS);
+    let header = reader.headers().expect("the recording has a header").clone();
+    let mut columns = COLUMNS.to_vec();
+    if header.get(3) == Some(MEMORY[0]) {
+        columns.splice(3..3, MEMORY);
+    }
+    assert_eq!(header.iter().collect::<Vec<_>>(), columns);
     let mut recording = Recording::default();
     for (position, row) in reader.records().enumerate() {
         let row = row.expect("every row has every column");
         assert_eq!(row[0].parse(), Ok(position), "rows are numbered without gaps");
         match &row[1] {
             "lost" => recording.lost.push(row[2].to_owned()),
-            _ => recording.records.push(parse(&row)),
+            _ => recording.records.push(parse(&columns, &row)),
         }
     }
     recording
 }
 
-fn parse(row: &csv::StringRecord) -> Record {
-    let number = |column: usize| -> u64 {
-        row[column]
-            .parse()
-            .unwrap_or_else(|_| panic!("`{}` is not a number in {row:?}", COLUMNS[column]))
+fn parse(columns: &[&str], row: &csv::StringRecord) -> Record {
+    let cell = |name: &str| {
+        columns
+            .iter()
+            .position(|column| *column == name)
+            .map(|at| &row[at])
     };
+    let parsed = |name: &str| -> Option<u64> {
+        let cell = cell(name).filter(|cell| !cell.is_empty())?;
+        let number = cell.parse();
+        Some(number.unwrap_or_else(|_| panic!("`{name}` is not a number in {row:?}")))
+    };
+    let number = |name: &str| parsed(name).unwrap_or_else(|| panic!("`{name}` is empty in {row:?}"));
+    let text = |name: &str| cell(name).unwrap_or_default().to_owned();
     Record {
-        kind: row[1].to_owned(),
-        function: row[2].to_owned(),
-        time_ns: number(5),
-        pid: number(6) as u32,
-        tid: number(7) as u32,
-        comm: row[8].to_owned(),
-        object: row[9].to_owned(),
-        depth: number(10),
-        duration_ns: if row[11].is_empty() {
-            None
-        } else {
-            Some(number(11))
-        },
+        kind: text("type"),
+        function: text("function"),
+        line: parsed("lineNo"),
+        filename: text("filename"),
+        time_ns: number("time_ns"),
+        pid: number("pid") as u32,
+        tid: number("tid") as u32,
+        comm: text("comm"),
+        object: text("object"),
+        depth: number("depth"),
+        duration_ns: parsed("duration_ns"),
+        rss: parsed("RSS"),
+        vms: parsed("VMS"),
     }
 }

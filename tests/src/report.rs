@@ -27,6 +27,8 @@ pub struct Report {
 pub struct FunctionRow {
     pub function: String,
     pub object: String,
+    pub file: Option<String>,
+    pub line: Option<u64>,
     pub calls: u64,
     pub returns: u64,
     pub total_ns: u64,
@@ -151,6 +153,8 @@ impl FunctionRow {
         Self {
             function: text_of(row, "function"),
             object: text_of(row, "object"),
+            file: row["file"].as_str().map(str::to_owned),
+            line: row["line"].as_u64(),
             calls: number_of(row, "calls"),
             returns: number_of(row, "returns"),
             total_ns: number_of(row, "total_ns"),

@@ -19,11 +19,13 @@ mod kernel {
     mod errors;
     mod focus;
     mod following;
+    mod function_memory;
     mod go;
     mod governor;
     mod grouping;
     mod harmless;
     mod leaving;
+    mod lines;
     mod loss;
     mod memory;
     mod output;

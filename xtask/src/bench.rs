@@ -7,11 +7,13 @@ mod calls;
 mod following;
 mod large;
 mod library;
+mod lines;
 mod machine;
 mod memory;
 mod process;
 mod recording;
 mod report;
+mod rss;
 mod statistics;
 mod symbols;
 mod target;
@@ -43,15 +45,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, mem-pair, mem-sampled, mem-live, attach, memory, first-symbol,
-    /// symbol-memory, appear, idle
+    /// latency-landing-pad, accounting, event-path, record, record-rss, mem-pair, mem-sampled, mem-live, attach, memory,
+    /// first-symbol, symbol-memory, appear, idle, symbolize
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
     /// Medians of so many runs
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..))]
     runs: u16,
     /// What was built: how the command starts itself through sudo
-    #[arg(long, hide = true, num_args = 4)]
+    #[arg(long, hide = true, num_args = 5)]
     built: Vec<PathBuf>,
 }
 
@@ -63,17 +65,19 @@ impl Args {
             runs,
             built,
         } = self;
-        let [profiler, empty_session, first_symbol, target] = match <[PathBuf; 4]>::try_from(built) {
+        let [profiler, empty_session, first_symbol, symbolize, target] = match <[PathBuf; 5]>::try_from(built)
+        {
             Ok(built) => built,
             Err(_nothing) => build()?,
         };
         if !workspace::is_root() {
-            return as_root(&[profiler, empty_session, first_symbol, target]);
+            return as_root(&[profiler, empty_session, first_symbol, symbolize, target]);
         }
         let tools = Tools {
             profiler,
             empty_session,
             first_symbol,
+            symbolize,
             folder: target::folder()?,
         };
         let machine = Machine::here();
@@ -86,13 +90,14 @@ impl Args {
     }
 }
 
-/// The profiler, the program that holds an empty probe, the one that finds a symbol, and the target.
-fn build() -> Outcome<[PathBuf; 4]> {
+/// The profiler, and the programs beside it: an empty probe, a first symbol, names of addresses, the target.
+fn build() -> Outcome<[PathBuf; 5]> {
     setup::ensure_group(Group::Bench)?;
     Ok([
         build::profiler(Profile::Release)?,
         build::example("empty_session")?,
         build::example("first_symbol")?,
+        build::example("symbolize")?,
         target::compile()?,
     ])
 }
@@ -123,6 +128,10 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
         step(recording::EVENT_PATH.what, "half a minute");
         measured.append(&mut recording::measure(tools, &mut target, runs)?);
     }
+    if choice.admits(&rss::RECORD_MEMORY) {
+        step(rss::RECORD_MEMORY.what, "half a minute");
+        measured.push(rss::measure(tools, &mut target, runs)?);
+    }
     if choice.admits_any(&[memory::PAIR, memory::SAMPLED]) {
         step(memory::PAIR.what, "two minutes");
         measured.append(&mut memory::measure_pairs(tools, &mut target, runs)?);
@@ -147,6 +156,10 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
     if choice.admits(&following::IDLE) {
         step(following::IDLE.what, "a minute");
         measured.push(following::measure_idle(tools, runs)?);
+    }
+    if choice.admits(&lines::SYMBOLIZE) {
+        step(lines::SYMBOLIZE.what, "half a minute");
+        measured.push(lines::measure(tools, runs)?);
     }
     measured.retain(|measured| choice.admits(&measured.row));
     if measured.is_empty() {

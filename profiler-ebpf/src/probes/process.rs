@@ -1,7 +1,7 @@
 //! What happens to threads and processes. Raw tracepoints: they need no tracing file system.
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use profiler_common::config::{NO_ROW, TargetEntry, target_flags};
@@ -18,16 +18,40 @@ fn thread_exit(_ctx: RawTracePointContext) -> i32 {
         abandon_all(stack);
         emit::process(ProcessEventKind::ThreadExit, 0);
     }
+    if is_last_thread() {
+        // No target, mostly. Its id may be another process's soon.
+        let _ = maps::TARGETS.remove(current_tgid());
+    }
     0
+}
+
+/// Whether the process of the thread that ends has no other: `current->signal->live`, which was counted down before
+/// (`do_exit`, kernel/exit.c).
+#[inline(always)]
+fn is_last_thread() -> bool {
+    let config = maps::config();
+    if config.task_signal == 0 || config.signal_live == 0 {
+        return false;
+    }
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let mut signal = 0_u64;
+    // SAFETY: the helper checks the address.
+    let failed = unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut signal).cast(),
+            8,
+            (task + u64::from(config.task_signal)) as *const _,
+        )
+    };
+    failed == 0 && read_id(signal, config.signal_live) == Some(0)
 }
 
 /// A thread replaces its program. `args: task, old_pid, bprm`.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 fn process_exec(_ctx: RawTracePointContext) -> i32 {
     let target = target();
-    if let Some(entry) = target {
-        look_before_returns(entry);
-    }
+    let hold = target.map_or(0, look_before_returns);
     let stack = Stack::current();
     if let Some(stack) = stack {
         abandon_all(stack);
@@ -36,27 +60,26 @@ fn process_exec(_ctx: RawTracePointContext) -> i32 {
         }
     }
     if target.is_some() || stack.is_some() {
-        emit::process(ProcessEventKind::Exec, 0);
+        emit::process(ProcessEventKind::Exec, hold);
     }
     0
 }
 
-/// A target runs another program: it may have what return probes would break.
+/// A target runs another program: it may have what return probes would break. Returns the number of a hold, or 0.
 #[inline(always)]
-fn look_before_returns(entry: TargetEntry) {
-    if maps::check_targets() == 0 {
-        maps::hold();
-        return;
+fn look_before_returns(entry: TargetEntry) -> u32 {
+    if maps::can_hold() == 0 {
+        // Not to be done here, or no return probe was planned that a program executed later could break.
+        return 0;
     }
-    if maps::keep_on_exec() != 0 {
-        // Then no return probe was planned that could be broken by a program that is executed later.
-        return;
+    if maps::check_targets() == 0 {
+        return maps::hold();
     }
     let tgid = current_tgid();
     if entry.flags & target_flags::ROOT == 0 {
         // Gone already: as wanted.
         let _ = maps::TARGETS.remove(tgid);
-        return;
+        return 0;
     }
     let held = TargetEntry {
         row: entry.row,
@@ -64,6 +87,7 @@ fn look_before_returns(entry: TargetEntry) {
     };
     // The entry is there: it is only overwritten.
     let _ = maps::TARGETS.insert(tgid, held, 0);
+    0
 }
 
 /// A thread makes a process or a thread. `args: parent, child`.

@@ -9,7 +9,9 @@ use clap::{Parser, Subcommand};
 use super::grouping::GroupingArgs;
 use super::list::ListArgs;
 use super::mem::MemArgs;
+use super::monitor::MonitorArgs;
 use super::parse::{self, Budget};
+use super::plot::PlotArgs;
 use super::symbols::SymbolArgs;
 use super::targets::{TARGETING, TargetArgs};
 use crate::describe::Table;
@@ -45,7 +47,8 @@ Examples:
   sudo ebpf-prof attach -p 12,34 --object libssl.so.3 --function '*' --duration 30s
   sudo ebpf-prof attach --container web-1 --function 'libc:malloc'
   sudo ebpf-prof attach --systemd-unit postgresql --children --user postgres
-  sudo ebpf-prof attach -p 1234 --focus handle_request --recording csv -o - | head";
+  sudo ebpf-prof attach -p 1234 --focus handle_request --recording csv -o - | head
+  sudo ebpf-prof attach -p 1234 --function 'load_*' --monitor function-memory -o memory.csv";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -70,6 +73,12 @@ Examples:
   ebpf-prof list functions 'libc:*alloc*' -p 1234
   ebpf-prof list functions 'parse_*' --file ./server --json";
 
+const PLOT_EXAMPLES: &str = "\
+Examples:
+  sudo ebpf-prof run --function 'load_*' --monitor function-memory -o memory.csv -- ./server
+  ebpf-prof plot memory.csv --y RSS -o memory.svg
+  ebpf-prof plot calls.csv --y duration_ns --by function -o calls.png";
+
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CommandArgs {
@@ -85,6 +94,9 @@ pub enum CommandArgs {
     /// List processes, containers, executables and libraries, or functions
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
+    /// Draw a column of a recording as SVG or PNG
+    #[command(after_help = PLOT_EXAMPLES)]
+    Plot(PlotArgs),
     /// Say what the kernel, the permissions and the build allow, and what is missing
     Doctor,
     /// Turn recorded events into records
@@ -129,6 +141,9 @@ pub struct ReplayArgs {
     /// The recorded events
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// What is made of them.
+    #[command(flatten)]
+    pub monitor: MonitorArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -158,6 +173,9 @@ pub struct SessionArgs {
     /// Where names and lines come from.
     #[command(flatten)]
     pub symbols: SymbolArgs,
+    /// What is recorded of each call.
+    #[command(flatten, next_help_heading = OUTPUT)]
+    pub monitor: MonitorArgs,
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,

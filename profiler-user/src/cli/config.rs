@@ -12,10 +12,13 @@ use super::error::ConfigError;
 use super::grouping;
 use super::list::ListConfig;
 use super::mem::{MemConfig, MemoryConfig};
+use super::monitor::MonitorArgs;
 pub use super::parse::Budget;
+use super::plot::PlotConfig;
 pub use super::symbols::{Download, Inlined, SymbolConfig};
 use crate::describe::Table;
 use crate::kernel::AttachMode;
+use crate::monitor::{Monitor, Records};
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
 use crate::recorder::{Output, RECORDERS, RecorderKind};
@@ -41,6 +44,8 @@ pub enum Command {
     Mem(MemConfig),
     /// List what there is.
     List(ListConfig),
+    /// Draw a recording.
+    Plot(PlotConfig),
     /// Say what the machine can do.
     Doctor,
     /// Turn recorded events into records.
@@ -78,6 +83,8 @@ pub struct RunConfig {
 pub struct ReplayConfig {
     /// The recorded events.
     pub file: PathBuf,
+    /// What is recorded of each call.
+    pub monitor: &'static Monitor,
     /// What is made of them.
     pub recording: RecordingConfig,
 }
@@ -97,6 +104,8 @@ pub struct SessionConfig {
     pub columns: Vec<Attribute>,
     /// Where names and lines come from, and how they are shown.
     pub symbols: SymbolConfig,
+    /// What is recorded of each call.
+    pub monitor: &'static Monitor,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
     /// Where the counters are written at the end, as JSON.
@@ -212,6 +221,7 @@ impl TryFrom<Args> for Command {
             CommandArgs::Run(run) => run.try_into().map(Self::Run),
             CommandArgs::Mem(mem) => mem.try_into().map(Self::Mem),
             CommandArgs::List(list) => list.try_into().map(Self::List),
+            CommandArgs::Plot(plot) => plot.try_into().map(Self::Plot),
             CommandArgs::Doctor => Ok(Self::Doctor),
             CommandArgs::Replay(replay) => replay.try_into().map(Self::Replay),
             CommandArgs::Describe(describe) => Ok(Self::Describe(describe.table)),
@@ -277,14 +287,17 @@ impl TryFrom<RunArgs> for RunConfig {
 impl TryFrom<ReplayArgs> for ReplayConfig {
     type Error = ConfigError;
 
-    fn try_from(ReplayArgs { file, output }: ReplayArgs) -> Result<Self, ConfigError> {
-        let screen = || RecordingConfig {
-            kind: RECORDERS[0],
-            output: RECORDERS[0].default_output(),
-        };
+    fn try_from(
+        ReplayArgs {
+            file,
+            monitor,
+            output,
+        }: ReplayArgs,
+    ) -> Result<Self, ConfigError> {
         Ok(Self {
             file,
-            recording: RecordingConfig::checked(output)?.unwrap_or_else(screen),
+            monitor: monitor.monitor,
+            recording: RecordingConfig::checked(output)?.unwrap_or_else(RecordingConfig::screen),
         })
     }
 }
@@ -295,6 +308,7 @@ impl SessionConfig {
             functions,
             grouping,
             symbols,
+            monitor: MonitorArgs { monitor },
             output,
             display,
             limits,
@@ -310,7 +324,10 @@ impl SessionConfig {
             site,
         } = functions;
         let summary_json = output.summary_json.clone();
-        let recording = RecordingConfig::checked(output)?;
+        let recording = RecordingConfig::checked(output)?.or_else(|| match monitor.records {
+            Records::OnDemand => None,
+            Records::Always => Some(RecordingConfig::screen()),
+        });
         let stdout = match &recording {
             Some(RecordingConfig {
                 output: Output::Stdout,
@@ -337,6 +354,7 @@ impl SessionConfig {
             columns: grouping::distinct(grouping.columns),
             symbols: symbols.into(),
             summary_json,
+            monitor,
             recording,
             display: DisplayConfig::checked(display, stdout)?,
             limits: LimitConfig::checked(limits, default_budget)?,
@@ -388,6 +406,14 @@ impl SelectionConfig {
 }
 
 impl RecordingConfig {
+    fn screen() -> Self {
+        let kind = RECORDERS[0];
+        Self {
+            kind,
+            output: kind.default_output(),
+        }
+    }
+
     /// `--recording` alone has a default output; `-o FILE` alone tells the format by its extension.
     fn checked(
         OutputArgs {

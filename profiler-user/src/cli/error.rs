@@ -50,6 +50,12 @@ pub enum ConfigError {
         /// The file.
         output: PathBuf,
     },
+    /// `plot -o` with a name that does not tell the format.
+    #[error("the name `{}` does not tell the format of the picture: end it in .svg or .png", output.display())]
+    UnknownPicture {
+        /// The file.
+        output: PathBuf,
+    },
     /// A pattern of no characters.
     #[error("`{option}` is empty: write a name or a glob, such as 'parse_*'")]
     EmptyPattern {

@@ -16,6 +16,7 @@ use super::parse;
 use super::symbols::SymbolConfig;
 use super::targets::{TARGETING, TargetArgs};
 use crate::kernel::heap::LEAST_MEMORY;
+use crate::monitor::MONITORS;
 use crate::object::names::NameStyle;
 use crate::probe::allocator_rows::UserRow;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
@@ -149,7 +150,7 @@ pub struct MemOutputArgs {
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
     /// With --events, write the numbers of kinds in place of their names: 1000 malloc, 1001 calloc, 1002 realloc, 1003
-    /// free, 1004 realloc_free, …
+    /// free, 1004 `realloc_free`, …
     #[arg(long, requires = "events")]
     pub raw: bool,
     /// Write every single block that is alive at the end to the JSON, up to this many
@@ -346,6 +347,7 @@ fn session(
         return Err(ConfigError::SampleBytes);
     }
     Ok(SessionConfig {
+        monitor: MONITORS[0],
         action: if dry_run { Action::DryRun } else { Action::Profile },
         selection: SelectionConfig::default(),
         probing: ProbingConfig {
@@ -371,21 +373,7 @@ fn session(
             stdout: StdoutUse::Table,
             log_level: output.log_level,
         },
-        limits: LimitConfig {
-            duration: limits.duration,
-            max_overhead: Budget::Unlimited,
-            ring_bytes: if output.events.is_some() {
-                EVENT_RING
-            } else {
-                SMALL_RING
-            },
-            map_bytes: limits.max_map_memory,
-            on_loss: if limits.fail_on_loss {
-                OnLoss::Fail
-            } else {
-                OnLoss::Report
-            },
-        },
+        limits: limits_of(&limits, output.events.is_some()),
         memory: Some(MemoryConfig {
             families: distinct(&families),
             rows: all_rows(rows, &files)?,
@@ -401,6 +389,20 @@ fn session(
             }),
         }),
     })
+}
+
+fn limits_of(limits: &MemLimitArgs, events: bool) -> LimitConfig {
+    LimitConfig {
+        duration: limits.duration,
+        max_overhead: Budget::Unlimited,
+        ring_bytes: if events { EVENT_RING } else { SMALL_RING },
+        map_bytes: limits.max_map_memory,
+        on_loss: if limits.fail_on_loss {
+            OnLoss::Fail
+        } else {
+            OnLoss::Report
+        },
+    }
 }
 
 fn shown(view: &MemViewArgs) -> MemShown {

@@ -5,7 +5,9 @@ mod error;
 pub mod grouping;
 pub mod list;
 pub mod mem;
+pub mod monitor;
 mod parse;
+pub mod plot;
 pub mod symbols;
 mod targets;
 #[cfg(test)]

@@ -5,9 +5,12 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::args::Args;
 use super::config::{Action, AttachConfig, Budget, Command, OnLoss, RunConfig, StdoutUse};
+use super::config::{Download, Inlined, SymbolConfig};
 use super::list::{ListFormat, Listed};
 use super::{ConfigError, Stop};
 use crate::kernel::AttachMode;
+use crate::monitor::MONITORS;
+use crate::object::names::NameStyle;
 use crate::probe::plan::ReturnsChoice;
 use crate::recorder::{Output, RECORDERS};
 use crate::ui::{SortKey, Style};
@@ -46,6 +49,38 @@ fn the_declaration_is_sound() {
 }
 
 #[test]
+fn the_memory_monitor_always_records_and_the_usual_one_where_asked() {
+    let session = |line: &str| attach(line).unwrap().session;
+    let usual = session("-p 1");
+    assert_eq!(
+        (usual.monitor.name, usual.recording.is_some()),
+        ("functions", false)
+    );
+    for name in ["function-memory", "function_memory"] {
+        let memory = session(&format!("-p 1 --monitor {name}"));
+        assert_eq!(memory.monitor.name, "function-memory");
+        let recording = memory.recording.unwrap();
+        assert_eq!(
+            (recording.kind.name, recording.output),
+            ("screen", Output::Stdout)
+        );
+        assert_eq!(memory.display.stdout, StdoutUse::Records);
+    }
+    let file = session("-p 1 --monitor function-memory -o a.csv")
+        .recording
+        .unwrap();
+    assert_eq!(
+        (file.kind.name, file.output),
+        ("csv", Output::File("a.csv".into()))
+    );
+    let text = refused("ebpf-prof run --monitor moods -- true");
+    assert!(
+        MONITORS.iter().all(|monitor| text.contains(monitor.name)),
+        "{text}"
+    );
+}
+
+#[test]
 fn without_options_attach_counts_and_has_a_budget_and_run_has_none() {
     let config = attach("-p 1").unwrap();
     assert_eq!(config.selector.pids, [1]);
@@ -75,6 +110,30 @@ fn without_options_attach_counts_and_has_a_budget_and_run_has_none() {
     );
     assert_eq!(session.display.log_level, log::LevelFilter::Warn);
     assert_eq!(run("-- true").session.limits.max_overhead, Budget::Unlimited);
+}
+
+#[test]
+fn options_for_names_and_lines_arrive() {
+    let symbols = attach("-p 1").unwrap().session.symbols;
+    assert_eq!(symbols, SymbolConfig::default());
+    let symbols = attach(
+        "-p 1 -f g --debug-dir /a --debug-dir /b --debuginfod --strip-prefix /src --path-depth 2 --inlined --raw-names",
+    )
+    .unwrap()
+    .session
+    .symbols;
+    assert_eq!(symbols.debug_dirs, ["/a", "/b"].map(std::path::PathBuf::from));
+    assert_eq!(symbols.download, Download::WhenMissing);
+    assert_eq!(
+        (symbols.paths.strip_prefixes, symbols.paths.depth),
+        (vec!["/src".to_owned()], Some(2))
+    );
+    assert_eq!(
+        (symbols.inlined, symbols.names),
+        (Inlined::Probed, NameStyle::Raw)
+    );
+    assert!(refused("ebpf-prof attach -p 1 --inlined").contains("--function"));
+    assert!(refused("ebpf-prof attach -p 1 --path-depth 0").contains("--path-depth"));
 }
 
 #[test]

@@ -5,7 +5,9 @@
 mod file;
 mod names;
 
-use profiler_common::event::{FunctionEvent, FunctionEventKind, ProcessEvent, ProcessEventKind};
+use profiler_common::event::{
+    FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent, ProcessEventKind,
+};
 use zerocopy::FromBytes;
 
 pub use file::{EventFileError, EventFileReader, EventFileWriter};
@@ -19,6 +21,8 @@ pub enum Stream {
     Functions = 1,
     /// What happened to threads and processes.
     Processes = 2,
+    /// Calls and returns, with the memory of their process.
+    FunctionMemory = 3,
 }
 
 impl Stream {
@@ -27,6 +31,7 @@ impl Stream {
         match bits {
             1 => Some(Self::Functions),
             2 => Some(Self::Processes),
+            3 => Some(Self::FunctionMemory),
             _ => None,
         }
     }
@@ -39,6 +44,10 @@ pub enum Event {
     Call(FunctionEvent),
     /// A function returned.
     Return(FunctionEvent),
+    /// A function was entered; with the memory of the process.
+    CallWithMemory(FunctionMemoryEvent),
+    /// A function returned; with the memory of the process.
+    ReturnWithMemory(FunctionMemoryEvent),
     /// A thread hit a probe for the first time, or changed its name.
     ThreadSeen(ProcessEvent),
     /// A thread ended.
@@ -80,6 +89,7 @@ impl Event {
         match stream {
             Stream::Functions => Self::try_from(read::<FunctionEvent>(bytes)?),
             Stream::Processes => Self::try_from(read::<ProcessEvent>(bytes)?),
+            Stream::FunctionMemory => Self::try_from(read::<FunctionMemoryEvent>(bytes)?),
         }
     }
 }
@@ -92,6 +102,18 @@ impl TryFrom<FunctionEvent> for Event {
             Some(FunctionEventKind::Call) => Ok(Self::Call(event)),
             Some(FunctionEventKind::Return) => Ok(Self::Return(event)),
             None => Err(DecodeError::UnknownKind(u32::from(event.kind))),
+        }
+    }
+}
+
+impl TryFrom<FunctionMemoryEvent> for Event {
+    type Error = DecodeError;
+
+    fn try_from(event: FunctionMemoryEvent) -> Result<Self, DecodeError> {
+        match FunctionEventKind::from_bits(event.call.kind) {
+            Some(FunctionEventKind::Call) => Ok(Self::CallWithMemory(event)),
+            Some(FunctionEventKind::Return) => Ok(Self::ReturnWithMemory(event)),
+            None => Err(DecodeError::UnknownKind(u32::from(event.call.kind))),
         }
     }
 }
@@ -124,7 +146,9 @@ fn read<T: FromBytes>(bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 pub(crate) mod fixture {
     //! Events for tests.
-    use profiler_common::event::{FunctionEvent, FunctionEventKind, ProcessEvent, ProcessEventKind};
+    use profiler_common::event::{
+        FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent, ProcessEventKind,
+    };
 
     /// A call of `function` by thread `tid` of process 100.
     pub(crate) fn call(time_ns: u64, tid: u32, function: u32, depth: u16) -> FunctionEvent {
@@ -150,6 +174,11 @@ pub(crate) mod fixture {
             kind,
             ..call
         }
+    }
+
+    /// A call or return, with so many bytes of memory.
+    pub(crate) fn with_memory(call: FunctionEvent, rss: u64, vms: u64) -> FunctionMemoryEvent {
+        FunctionMemoryEvent { call, rss, vms }
     }
 
     /// Something that happened to thread `tid` of process 100.
@@ -191,6 +220,31 @@ mod tests {
                 Ok(Event::ThreadSeen(seen))
             );
         }
+    }
+
+    #[test]
+    fn messages_with_memory_survive_the_trip_and_are_no_plain_ones() {
+        let call = fixture::call(5, 7, 3, 1);
+        let entered = fixture::with_memory(call, 1 << 40, u64::MAX);
+        let left = fixture::with_memory(fixture::returned(call, 9), 4096, 8192);
+        let decode = |bytes: &[u8]| Event::decode(Stream::FunctionMemory, bytes);
+        assert_eq!(decode(entered.as_bytes()), Ok(Event::CallWithMemory(entered)));
+        assert_eq!(decode(left.as_bytes()), Ok(Event::ReturnWithMemory(left)));
+        let (expected, actual) = (48, 32);
+        assert_eq!(
+            decode(call.as_bytes()),
+            Err(DecodeError::Truncated { expected, actual })
+        );
+        assert_eq!(
+            Event::decode(Stream::Functions, entered.as_bytes()),
+            Err(DecodeError::WrongSize {
+                expected: actual,
+                actual: expected
+            })
+        );
+        let mut unknown = entered;
+        unknown.call.kind = 9;
+        assert_eq!(decode(unknown.as_bytes()), Err(DecodeError::UnknownKind(9)));
     }
 
     #[test]
@@ -237,7 +291,9 @@ mod tests {
         ] {
             let event = Event::try_from(fixture::process(1, kind, 2, b"")).unwrap();
             let found = match event {
-                Event::Call(_) | Event::Return(_) => 0,
+                Event::Call(_) | Event::Return(_) | Event::CallWithMemory(_) | Event::ReturnWithMemory(_) => {
+                    0
+                }
                 Event::ThreadSeen(_) => 1,
                 Event::ThreadExit(_) => 2,
                 Event::Fork(_) => 3,

@@ -186,6 +186,29 @@ pub fn has_return_probe_defect() -> bool {
     within((6, 11, 0), (6, 12, 14)) || within((6, 13, 0), (6, 13, 3))
 }
 
+/// Whether process ids mean the same to us and to the kernel side: in a pid namespace of our own they do not. The first
+/// namespace's inode is fixed (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+pub fn sees_host_pids() -> bool {
+    const FIRST: &str = "pid:[4026531836]";
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == FIRST)
+}
+
+/// Lets this process have as many open files as it may: each file that a target maps, and each end that is watched, takes
+/// one. To be called when a command that was started has its limits already.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls read or write the structure, which outlives them. Where they fail, there are fewer files.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
 /// Whether the helper `bpf_loop` is there (5.17, and older kernels of distributions that took it over).
 pub fn has_loop() -> bool {
     has_helper(bpf_func_id::BPF_FUNC_loop)

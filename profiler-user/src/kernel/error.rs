@@ -123,6 +123,11 @@ pub enum KernelError {
         "this kernel offers no BTF at `/sys/kernel/btf/vmlinux`: it must be built with CONFIG_DEBUG_INFO_BTF"
     )]
     NoBtf(#[source] io::Error),
+    /// The memory counters of processes are not where any kernel that we know has them.
+    #[error(
+        "this kernel counts the memory of processes in a way that is not known: leave `--monitor` out to record calls without it"
+    )]
+    UnknownMemoryCounters,
     /// The kernel's type information is malformed.
     #[error("failed to parse the kernel's BTF at byte {offset}")]
     MalformedBtf {

@@ -6,6 +6,8 @@ use thiserror::Error;
 
 /// Rows for processes or threads at most.
 const MOST_ROWS: u64 = 4096;
+/// Functions that may come later for which room is kept at least, where rows could take it all.
+const KEPT_SPARE: u32 = 64;
 /// Histograms get coarser before there are fewer rows for processes or threads.
 const ENOUGH_ROWS: u64 = 256;
 
@@ -96,7 +98,9 @@ impl CounterLayout {
             resolution,
         };
         if demand.grouping != Grouping::None {
-            let row = u64::from(functions) * layout.slot_bytes();
+            // Functions that come later need room in each row: some is kept before the rows take all of it.
+            let kept = u64::from(functions) + u64::from(demand.spare.min(functions.max(KEPT_SPARE)));
+            let row = kept * layout.slot_bytes();
             // One for the others, and one that is not.
             layout.rows = (limit / row).clamp(2, MOST_ROWS) as u32;
             if layout.bytes() > limit && layout.rows > 2 {

@@ -49,21 +49,8 @@ pub enum LifeEvent {
         /// The process.
         pid: u32,
     },
-    /// The process mapped a file executable.
-    Mapped {
-        /// The process.
-        pid: u32,
-        /// Where.
-        start: u64,
-        /// Bytes.
-        length: u64,
-        /// Where in the file it begins.
-        offset: u64,
-        /// The file's number.
-        inode: u64,
-        /// The file, as the process sees it.
-        path: PathBuf,
-    },
+    /// A process mapped a file executable.
+    Mapped(Mapping),
     /// A process's first thread ended: the process has, or soon will.
     Ended {
         /// The process.
@@ -72,6 +59,28 @@ pub enum LifeEvent {
     /// So many messages found no room: whoever needs them all must look for himself.
     Missed(u64),
 }
+
+/// A file that was mapped executable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The process.
+    pub pid: u32,
+    /// Where.
+    pub start: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Which file, as the kernel says it here: on some file systems not what `stat` says.
+    pub file: MappedInode,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The file, as the process sees it.
+    pub path: PathBuf,
+    /// Return probes were suspended for it, until it has been looked at.
+    pub suspends: bool,
+}
+
+/// A file: major and minor number of the device, inode.
+pub type MappedInode = (u32, u32, u64);
 
 /// The messages of all CPUs.
 #[derive(Debug)]
@@ -224,14 +233,18 @@ fn decode(record: &[u8]) -> Option<LifeEvent> {
             // Anonymous code has no file: `//anon`, `[vdso]`.
             let path = record.get(MMAP2_PATH..MMAP2_PATH + 2)?;
             let in_file = path[0] == b'/' && path[1] != b'/';
-            in_file.then_some(LifeEvent::Mapped {
+            if !in_file {
+                return None;
+            }
+            Some(LifeEvent::Mapped(Mapping {
                 pid,
                 start: long(16)?,
                 length: long(24)?,
                 offset: long(32)?,
-                inode: long(48)?,
+                file: (word(40)?, word(44)?, long(48)?),
                 path: path_of(&record[MMAP2_PATH..]),
-            })
+                suspends: false,
+            }))
         }
         LOST => Some(LifeEvent::Missed(long(16)?)),
         _ => None,
@@ -246,7 +259,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{COMM, EXIT, FORK, LOST, LifeEvent, MMAP2, decode};
+    use super::{COMM, EXIT, FORK, LOST, LifeEvent, MMAP2, Mapping, decode};
 
     fn record(kind: u32, misc: u16, body: &[u8]) -> Vec<u8> {
         let size = 8 + body.len() as u16;
@@ -292,14 +305,15 @@ mod tests {
         };
         assert_eq!(
             decode(&mapping(b"/lib/x.so\0\0\0")),
-            Some(LifeEvent::Mapped {
+            Some(LifeEvent::Mapped(Mapping {
                 pid: 7,
                 start: 0x1000,
                 length: 0x2000,
                 offset: 0,
-                inode: 99,
+                file: (8, 1, 99),
                 path: "/lib/x.so".into(),
-            })
+                suspends: false,
+            }))
         );
         assert_eq!(decode(&mapping(b"//anon\0\0")), None);
         assert_eq!(decode(&mapping(b"[vdso]\0\0")), None);

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
 
 use profiler_common::cookie::Cookie;
 
@@ -85,6 +87,28 @@ pub fn detach(links: Vec<Link>) {
             scope.spawn(move || drop(part));
         }
     });
+}
+
+/// Takes links away on a thread of its own, one lot after the other: the kernel takes its time, and processes may end by the
+/// hundred.
+#[derive(Debug, Default)]
+pub struct Detacher(OnceLock<Option<Sender<Vec<Link>>>>);
+
+impl Detacher {
+    /// Takes links away, later.
+    pub fn detach(&self, links: Vec<Link>) {
+        let queue = self.0.get_or_init(|| {
+            let (sender, receiver) = channel::<Vec<Link>>();
+            let thread = std::thread::Builder::new().name("detach".to_owned());
+            let started = thread.spawn(move || receiver.into_iter().for_each(detach));
+            started.is_ok().then_some(sender)
+        });
+        match queue {
+            // The thread ends with this sender, and not before.
+            Some(queue) => drop(queue.send(links)),
+            None => detach(links),
+        }
+    }
 }
 
 /// Makes links of loaded programs.

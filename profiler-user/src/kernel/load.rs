@@ -4,7 +4,9 @@ use std::os::fd::BorrowedFd;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
-use profiler_common::config::{Grouping, KernelConfig, MAX_GOROUTINES, NO_ROW, RowOwner, hold, target_flags};
+use profiler_common::config::{
+    Grouping, KernelConfig, MAX_GOROUTINES, MemoryCounters, NO_ROW, RowOwner, hold, target_flags,
+};
 use profiler_common::cookie::FunctionId;
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -15,10 +17,11 @@ use super::error::KernelError;
 use super::heap::{HeapMaps, HeapSettings};
 use super::layout::CounterLayout;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
-use super::map::MappedArray;
+use super::map::{MappedArray, SharedWord};
+use super::memory::{self, RssExactness};
 use super::program::{ProgramSet, ProgramSource, Programs, map_fd};
 use super::ring::Ring;
-use super::{AttachMode, Reach};
+use super::{AttachMode, EventDetail, Reach};
 
 /// The kernel side, compiled by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profiler-ebpf"));
@@ -43,6 +46,8 @@ pub struct KernelSettings {
     pub goroutines: bool,
     /// Size of the event ring, bytes, a power of two; `None` = no events are wanted.
     pub ring_bytes: Option<u32>,
+    /// What events say beside the call or return.
+    pub detail: EventDetail,
     /// Allocations are followed, and no calls; `None` = the reverse.
     pub heap: Option<HeapSettings>,
 }
@@ -57,6 +62,8 @@ pub struct Kernel {
     pub reach: Reach,
     /// The counters' layout.
     pub layout: CounterLayout,
+    /// How exact the resident memory in events is; none = it is not in them.
+    pub rss: Option<RssExactness>,
     /// Flags per function.
     pub functions: MappedArray<u32>,
     /// `rows × functions` counters.
@@ -67,11 +74,32 @@ pub struct Kernel {
     rows: MappedArray<RowOwner>,
     rows_given: MappedArray<u64>,
     holds: MappedArray<u64>,
+    foreign: MappedArray<u64>,
     targets: HashMap<MapData, u32, [u32; 2]>,
     /// What the memory programs count, where these are loaded.
     pub heap: Option<HeapMaps>,
     #[cfg(feature = "kernel-log")]
     log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+}
+
+/// Suspends return probes: as long as it was begun more often than ended.
+#[derive(Clone, Debug)]
+pub struct Suspension(SharedWord, bool);
+
+impl Suspension {
+    /// Something new is about to be examined.
+    pub fn begin(&self) {
+        if self.1 {
+            self.0.add(1);
+        }
+    }
+
+    /// It was examined.
+    pub fn end(&self) {
+        if self.1 {
+            self.0.add(-1);
+        }
+    }
 }
 
 /// Possible CPUs of this machine: the highest number plus one.
@@ -83,7 +111,11 @@ impl Kernel {
     /// Loads the programs and makes their maps. Nothing is attached but the tracepoints of threads and processes.
     pub fn load(settings: &KernelSettings) -> Result<Self, KernelError> {
         let offsets = kernel_offsets()?;
-        let mut ebpf = load_object(settings, offsets)?;
+        let memory = match settings.detail {
+            EventDetail::Call => MemoryCounters::default(),
+            EventDetail::CallAndMemory => memory::to_read(offsets.memory)?,
+        };
+        let mut ebpf = load_object(settings, offsets, memory)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
         let set = if settings.heap.is_some() {
             ProgramSet::Allocations
@@ -105,6 +137,7 @@ impl Kernel {
             mode: settings.mode,
             reach: settings.reach,
             layout,
+            rss: memory::exactness(&memory),
             functions: MappedArray::new(
                 "FUNCTIONS",
                 array_fd(&ebpf, "FUNCTIONS")?,
@@ -124,6 +157,7 @@ impl Kernel {
             rows: MappedArray::new("ROWS", array_fd(&ebpf, "ROWS")?, layout.rows as usize)?,
             rows_given: MappedArray::new("ROWS_GIVEN", array_fd(&ebpf, "ROWS_GIVEN")?, 1)?,
             holds: MappedArray::new("HOLDS", array_fd(&ebpf, "HOLDS")?, hold::LEN as usize)?,
+            foreign: MappedArray::new("FOREIGN", array_fd(&ebpf, "FOREIGN")?, layout.cpus as usize)?,
             targets: take_targets(&mut ebpf)?,
             heap,
             ebpf,
@@ -271,21 +305,39 @@ impl Kernel {
             .map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
     }
 
-    /// Suspends return probes, or ends that.
-    pub fn suspend_returns(&self, suspended: bool) {
-        self.holds.set(hold::USER as usize, suspended.into());
+    /// Whether return probes are held back while something new is examined.
+    pub fn can_hold(&self) -> bool {
+        can_hold(self.mode, self.reach)
     }
 
-    /// Holds of the kernel side that were not released: programs that were executed and not looked at yet.
-    pub fn holds(&self) -> u64 {
-        let [set, released] = [hold::SET, hold::RELEASED].map(|word| self.holds.get(word as usize));
-        set.saturating_sub(released)
+    /// Where this process suspends return probes: another thread may do so, too.
+    pub fn suspension(&self) -> Suspension {
+        Suspension(self.holds.shared_word(hold::USER as usize), self.can_hold())
     }
 
-    /// Releases holds: whatever they were set for has been looked at.
-    pub fn release(&self, holds: u64) {
+    /// The number of the last hold that the kernel side set, for a program that was executed.
+    pub fn last_hold(&self) -> u64 {
+        self.holds.get(hold::SET as usize)
+    }
+
+    /// Whether a hold of the kernel side is in force.
+    pub fn is_held(&self) -> bool {
+        self.last_hold() != self.holds.get(hold::RELEASED as usize)
+    }
+
+    /// Releases holds up to this number: what they were set for has been looked at.
+    pub fn release(&self, number: u64) {
         let released = self.holds.get(hold::RELEASED as usize);
-        self.holds.set(hold::RELEASED as usize, released + holds);
+        if number > released {
+            self.holds.set(hold::RELEASED as usize, number);
+        }
+    }
+
+    /// Hits of processes that are no targets.
+    pub fn foreign_hits(&self) -> u64 {
+        (0..self.layout.cpus as usize)
+            .map(|cpu| self.foreign.get(cpu))
+            .sum()
     }
 
     /// A process is no target any more.
@@ -322,14 +374,26 @@ pub(super) fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<Borrowe
     }
 }
 
-fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf, KernelError> {
+/// Whether return probes are held back while something new is examined. Where programs are executed that nobody looks at
+/// before, none is planned that they could break.
+fn can_hold(mode: AttachMode, reach: Reach) -> bool {
+    let looks_first = matches!(reach, Reach::Process | Reach::Targets { keep_on_exec: false });
+    mode == AttachMode::Session && looks_first
+}
+
+fn load_object(
+    settings: &KernelSettings,
+    offsets: KernelOffsets,
+    memory: MemoryCounters,
+) -> Result<Ebpf, KernelError> {
     let KernelSettings {
-        mode: _,
+        mode,
         layout,
         reach,
         focus,
         goroutines,
         ring_bytes,
+        detail: _,
         heap,
     } = *settings;
     let ring = ring_bytes.unwrap_or(MIN_RING);
@@ -354,7 +418,10 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         } else {
             std::process::id()
         },
-        reserved: 0,
+        can_hold: can_hold(mode, reach).into(),
+        task_signal: offsets.task_signal,
+        signal_live: offsets.signal_live,
+        memory,
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     let heap_config = heap.map(|heap| heap.config()).unwrap_or_default();
@@ -371,7 +438,9 @@ fn load_object(settings: &KernelSettings, offsets: KernelOffsets) -> Result<Ebpf
         .map_max_entries("STATS", layout.slots() as u32)
         .map_max_entries("HISTOGRAMS", histogram_elements(layout) as u32)
         .map_max_entries("LOSS", layout.cpus * LOSS_REASONS)
+        .map_max_entries("FOREIGN", layout.cpus)
         .map_max_entries("ROWS", layout.rows)
+        .map_max_entries("CPU_DISTANCES", memory.cpus.max(1))
         .map_max_entries("GOROUTINES", if goroutines { MAX_GOROUTINES } else { 1 })
         .map_max_entries("EVENTS", ring)
         .load(OBJECT)

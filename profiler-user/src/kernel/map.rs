@@ -3,7 +3,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -12,16 +13,38 @@ use super::error::KernelError;
 /// A mapped array of the kernel. Elements are read one word at a time, as other CPUs write them.
 #[derive(Debug)]
 pub struct MappedArray<T> {
-    base: NonNull<u8>,
-    bytes: usize,
+    memory: Arc<Memory>,
     len: usize,
     element: PhantomData<T>,
 }
 
-// SAFETY: the memory is shared with the kernel anyway; reads and writes are volatile, of aligned words.
-unsafe impl<T> Send for MappedArray<T> {}
+/// A mapping.
+#[derive(Debug)]
+struct Memory {
+    base: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the memory is shared with the kernel anyway; it is accessed by words, volatile or atomically.
+unsafe impl Send for Memory {}
 // SAFETY: as above.
-unsafe impl<T> Sync for MappedArray<T> {}
+unsafe impl Sync for Memory {}
+
+/// One word of a mapped array, for several threads.
+#[derive(Clone, Debug)]
+pub struct SharedWord {
+    memory: Arc<Memory>,
+    offset: usize,
+}
+
+impl SharedWord {
+    /// Adds to it.
+    pub fn add(&self, number: i64) {
+        // SAFETY: an aligned word within the mapping, which this keeps.
+        let word = unsafe { AtomicI64::from_ptr(self.memory.base.as_ptr().add(self.offset).cast()) };
+        word.fetch_add(number, Ordering::SeqCst);
+    }
+}
 
 impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
     /// The kernel's distance between two elements (`array_map_alloc`, kernel/bpf/arraymap.c).
@@ -52,8 +75,7 @@ impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
         }
         let base = NonNull::new(base.cast()).ok_or_else(failed)?;
         Ok(Self {
-            base,
-            bytes,
+            memory: Arc::new(Memory { base, bytes }),
             len,
             element: PhantomData,
         })
@@ -72,7 +94,7 @@ impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
     fn at(&self, index: usize) -> *mut T {
         assert!(index < self.len, "index {index} of {}", self.len);
         // SAFETY: within the mapping, and aligned: the stride is a multiple of 8 and the base of a page.
-        unsafe { self.base.as_ptr().add(index * Self::STRIDE).cast() }
+        unsafe { self.memory.base.as_ptr().add(index * Self::STRIDE).cast() }
     }
 
     /// The element, as it stands now.
@@ -111,7 +133,22 @@ impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
     }
 }
 
-impl<T> Drop for MappedArray<T> {
+impl MappedArray<u64> {
+    /// The element, for another thread.
+    ///
+    /// # Panics
+    ///
+    /// Where `index` is not below [`Self::len`].
+    pub(super) fn shared_word(&self, index: usize) -> SharedWord {
+        assert!(index < self.len, "index {index} of {}", self.len);
+        SharedWord {
+            memory: Arc::clone(&self.memory),
+            offset: index * Self::STRIDE,
+        }
+    }
+}
+
+impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping was made by `new` and nobody else has it.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };

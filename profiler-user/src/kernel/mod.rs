@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod link;
 pub mod load;
 pub mod map;
+pub mod memory;
 mod program;
 pub mod ring;
 mod syscall;
@@ -67,6 +68,16 @@ pub enum Reach {
     },
     /// Links reach every process that maps the file, and all hits count but our own.
     Everyone,
+}
+
+/// What the message of a call or return says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EventDetail {
+    /// The call or return.
+    #[default]
+    Call,
+    /// And how much memory the process had.
+    CallAndMemory,
 }
 
 impl fmt::Display for AttachMode {

@@ -184,6 +184,8 @@ pub(super) fn has_helper(helper: bpf_func_id) -> bool {
 }
 
 fn last_lines(log: &[u8]) -> String {
+    // Behind its end lies what the verifier took back.
+    let log = log.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(log);
     let text = text.trim_matches('\0');
     // The kernel's log may be cut at its start, and its last words may be followed by what was there before.
@@ -242,13 +244,14 @@ impl Programs {
 /// The descriptor of a map of one of the types that the object declares.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "aya's types of maps are many and grow; the object has few"
+    reason = "aya's types of maps are many and grow; the object has these"
 )]
 pub(super) fn map_fd(map: &aya::maps::Map) -> Option<RawFd> {
     use aya::maps::Map;
     match map {
         Map::Array(data)
         | Map::HashMap(data)
+        | Map::PerCpuArray(data)
         | Map::RingBuf(data)
         | Map::StackTraceMap(data)
         | Map::Unsupported(data) => Some(data.fd().as_fd().as_raw_fd()),

@@ -53,7 +53,7 @@ pub(super) fn with_pids(processes: &[Identity]) -> Vec<WithPids> {
     let mut by_id: BTreeMap<(&str, &str), WithPids> = BTreeMap::new();
     for identity in processes {
         if let Some(container) = &identity.container {
-            let key = (container.display_name(), container.id.as_str());
+            let key = (container.short_name(), container.id.as_str());
             let known = by_id.entry(key);
             known
                 .or_insert_with(|| (Arc::clone(container), Vec::new()))
@@ -76,7 +76,7 @@ pub(super) fn entry(container: &Container, pids: &[u32]) -> Entry {
     let shown = if name.is_none() && pod.is_none() {
         String::new()
     } else {
-        container.display_name().to_owned()
+        container.short_name().to_owned()
     };
     let cells = vec![
         container.short_id().to_owned(),

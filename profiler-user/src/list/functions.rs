@@ -33,19 +33,15 @@ pub(super) fn list(config: &ListConfig) -> Result<List, ListError> {
         if !all && patterns.is_empty() {
             continue;
         }
-        match objects::open(&found) {
-            Ok(file) => {
-                let functions = file.functions().iter();
-                let is_meant =
-                    |function: &&Function| all || patterns.iter().any(|it| matches(&file, function, it));
-                let meant = functions
-                    .filter(|function| function.kind != FunctionKind::Fragment)
-                    .filter(is_meant);
-                entries.extend(meant.map(|function| entry(&found, &file, function)));
-            }
-            Err(error) if found.is_main => return Err(error),
-            Err(error) => log::debug!("left out `{}`: {error}", found.path.display()),
-        }
+        let Some(file) = found.unless_unreadable(objects::open(&found))? else {
+            continue;
+        };
+        let functions = file.functions().iter();
+        let is_meant = |function: &&Function| all || patterns.iter().any(|it| matches(&file, function, it));
+        let meant = functions
+            .filter(|function| function.kind != FunctionKind::Fragment)
+            .filter(is_meant);
+        entries.extend(meant.map(|function| entry(&found, &file, function)));
     }
     Ok(List {
         columns: COLUMNS,

@@ -1,13 +1,16 @@
 //! The list of executables and libraries, and the files that functions are looked for in.
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use log::Level;
 use serde_json::json;
 
 use super::{Entry, List, ListError, chosen, column};
 use crate::cli::list::ListConfig;
 use crate::object::ObjectFile;
+use crate::object::debug::{DebugPlace, Search};
 use crate::object::inventory::Inventory;
 use crate::probe::pattern::ObjectPattern;
 use crate::target::TargetError;
@@ -35,6 +38,35 @@ pub(super) struct Found {
     pub(super) is_main: bool,
     /// Who maps it.
     pub(super) pids: Vec<u32>,
+    /// As it is mapped, if it is.
+    mapped: Option<MappedFile>,
+}
+
+impl Found {
+    /// What was read. A file that a process maps ends no list: it may be unreadable, or gone meanwhile. That is said of
+    /// programs; libraries need not be files with functions.
+    pub(super) fn unless_unreadable<T>(&self, read: Result<T, ListError>) -> Result<Option<T>, ListError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if self.mapped.is_none() => Err(error),
+            Err(error) => {
+                let level = if self.is_main { Level::Warn } else { Level::Debug };
+                log::log!(level, "left out `{}`: {}", self.path.display(), chain(&error));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Lists the objects that are asked for: programs first, by path.
@@ -50,10 +82,9 @@ pub(super) fn list(config: &ListConfig) -> Result<List, ListError> {
         if !patterns.is_empty() && !patterns.iter().any(is_meant) {
             continue;
         }
-        match open(&found).and_then(|file| Ok((file, Inventory::of(&found.open, &found.name)?))) {
-            Ok((file, inventory)) => entries.push(entry(&found, &file, &inventory)),
-            Err(error) if found.is_main => return Err(error),
-            Err(error) => log::debug!("left out `{}`: {error}", found.path.display()),
+        let read = open(&found).and_then(|file| Ok((file, Inventory::of(&found.open, &found.name)?)));
+        if let Some((file, inventory)) = found.unless_unreadable(read)? {
+            entries.push(entry(&found, &file, &inventory));
         }
     }
     Ok(List {
@@ -73,9 +104,14 @@ pub(super) fn find(config: &ListConfig) -> Result<Vec<Found>, ListError> {
     Ok(found)
 }
 
-/// Reads a file.
+/// Reads a file; its debug file, too, where that names the functions, as for `attach`.
 pub(super) fn open(found: &Found) -> Result<ObjectFile, ListError> {
-    Ok(ObjectFile::open(&found.open, found.name.clone())?)
+    let search = Search {
+        root: found.mapped.as_ref().and_then(MappedFile::root),
+        path: found.path.clone(),
+        ..Search::default()
+    };
+    Ok(ObjectFile::open_with(&found.open, found.name.clone(), search)?)
 }
 
 fn named(path: &Path) -> Found {
@@ -85,6 +121,7 @@ fn named(path: &Path) -> Found {
         open: path.to_owned(),
         is_main: true,
         pids: Vec::new(),
+        mapped: None,
     }
 }
 
@@ -114,19 +151,16 @@ fn of_processes(config: &ListConfig) -> Result<Vec<Found>, ListError> {
     Ok(files.into_values().collect())
 }
 
-fn add(files: &mut HashMap<FileId, Found>, file: MappedFile, pid: u32) {
-    let MappedFile {
-        id,
-        attach_path,
-        path,
-        is_main,
-    } = file;
-    let found = files.entry(id).or_insert_with(|| Found {
-        name: file_name(&path),
-        path,
-        open: attach_path,
+/// Adds a file that a process maps.
+pub(super) fn add(files: &mut HashMap<FileId, Found>, file: MappedFile, pid: u32) {
+    let is_main = file.is_main;
+    let found = files.entry(file.id).or_insert_with(|| Found {
+        name: file_name(&file.path),
+        path: file.path.clone(),
+        open: file.attach_path.clone(),
         is_main: false,
         pids: Vec::new(),
+        mapped: Some(file),
     });
     found.is_main |= is_main;
     found.pids.push(pid);
@@ -136,12 +170,17 @@ fn entry(found: &Found, file: &ObjectFile, inventory: &Inventory) -> Entry {
     let build_id = file.build_id().map(hexadecimal);
     let sources: Vec<&str> = inventory.sources.iter().map(|source| source.name()).collect();
     let path = found.path.to_string_lossy();
+    let debug_info = match file.debug().place() {
+        DebugPlace::Own => "own",
+        DebugPlace::Separate => "separate file",
+        DebugPlace::Nowhere => "none",
+    };
     let cells = vec![
         path.clone().into_owned(),
         build_id.clone().unwrap_or_default(),
         file.functions().len().to_string(),
         sources.join("+"),
-        if inventory.debug_info { "yes" } else { "no" }.to_owned(),
+        debug_info.to_owned(),
         found.pids.len().to_string(),
     ];
     let json = json!({
@@ -150,7 +189,7 @@ fn entry(found: &Found, file: &ObjectFile, inventory: &Inventory) -> Entry {
         "build_id": build_id,
         "functions": file.functions().len(),
         "function_sources": sources,
-        "debug_info": inventory.debug_info,
+        "debug_info": debug_info,
         "is_program": found.is_main,
         "pids": found.pids,
     });

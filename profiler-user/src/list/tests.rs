@@ -1,5 +1,5 @@
 //! What a list holds, and how it is printed.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{ListError, containers, print, processes};
+use super::{ListError, containers, objects, print, processes};
 use crate::cli::list::{ListConfig, ListFormat, Listed};
 use crate::target::identity::{Container, Identity, Pod, Runtime};
+use crate::target::process::Process;
 use crate::target::selector::Selector;
 use crate::ui::Style;
 
@@ -122,7 +123,7 @@ fn a_process_has_all_that_is_known_of_it() {
             "1",
             "www-data",
             "server",
-            "server",
+            "shop/cart-5d/server",
             "a.service",
             "/srv/server"
         ]
@@ -130,7 +131,7 @@ fn a_process_has_all_that_is_known_of_it() {
     assert_eq!(
         entry.json,
         json!({"pid": 7, "inner_pid": 1, "parent": 5, "start_ticks": 9, "comm": "server", "exe": "/srv/server", "uid": 33,
-            "user": "www-data", "cgroup": "/a", "unit": "a.service", "container": "server", "container_id": ID,
+            "user": "www-data", "cgroup": "/a", "unit": "a.service", "container": "shop/cart-5d/server", "container_id": ID,
             "image": "cart:3", "pod": "cart-5d", "namespace": "shop"})
     );
     let bare = processes::entry(&Identity {
@@ -188,7 +189,7 @@ fn the_objects_of_a_file_and_of_a_process_tell_where_functions_come_from() {
     let entries = listed(&of_file(Listed::Objects, &[]));
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0]["path"], own_file().to_str().unwrap());
-    assert_eq!(entries[0]["debug_info"], true);
+    assert_eq!(entries[0]["debug_info"], "own");
     assert_eq!(entries[0]["function_sources"][0], "symtab");
     assert!(entries[0]["functions"].as_u64().unwrap() > 1000);
     let cat = Cat::start();
@@ -231,6 +232,61 @@ fn functions_are_found_by_name_and_by_object() {
     );
     let elsewhere = listed(&of_file(Listed::Functions, &["libc:malloc"]));
     assert_eq!(elsewhere, Vec::<Value>::new());
+}
+
+/// Check that a stripped program's functions are named by its debug file, and that it is said where that is.
+#[test]
+fn a_stripped_program_is_listed_with_the_names_of_its_debug_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let source = "static __attribute__((noinline)) int hidden(int n) { return n * 3; }\nint main(int n, char **a) \
+                  { (void)a; return hidden(n); }\n";
+    std::fs::write(path("program.c"), source).unwrap();
+    let run = |tool: &str, arguments: &[&str]| {
+        let status = Command::new(tool)
+            .args(arguments)
+            .current_dir(folder.path())
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !run("cc", &["-O1", "-g", "-o", "program", "program.c"]) {
+        return;
+    }
+    assert!(run("objcopy", &["--only-keep-debug", "program", "program.debug"]));
+    let link = "--add-gnu-debuglink=program.debug";
+    assert!(run("objcopy", &["--strip-all", link, "program"]));
+    let list = |what| {
+        let config = ListConfig {
+            files: vec![path("program")],
+            ..config(what)
+        };
+        listed(&config)
+    };
+    let names = || {
+        list(Listed::Functions)
+            .iter()
+            .any(|entry| entry["name"] == "hidden")
+    };
+    assert_eq!(list(Listed::Objects)[0]["debug_info"], "separate file");
+    assert!(names());
+    std::fs::remove_file(path("program.debug")).unwrap();
+    assert_eq!(list(Listed::Objects)[0]["debug_info"], "none");
+    assert!(!names());
+}
+
+/// Check that a program that cannot be read, here one that is no ELF file of 64 bits, ends no list of others.
+#[test]
+fn a_program_that_cannot_be_read_ends_no_list() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("text"), "no ELF file").unwrap();
+    let process = Process::open(std::process::id()).unwrap();
+    let mut file = process.file_at(&folder.path().join("text")).unwrap();
+    file.is_main = true;
+    let mut files = HashMap::new();
+    objects::add(&mut files, file, process.pid);
+    let unreadable = files.into_values().next().unwrap();
+    let read = objects::open(&unreadable);
+    assert!(read.is_err() && unreadable.unless_unreadable(read).unwrap().is_none());
 }
 
 #[inline(never)]

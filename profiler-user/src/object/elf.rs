@@ -8,15 +8,20 @@ use object::{Endianness, elf};
 use super::code::Segment;
 use super::debug::DebugSource;
 use super::evidence::{self, Evidences};
+use super::frames::{self, Frame};
 use super::functions::{self, Sources};
 use super::go::Go;
 use super::imports::Imports;
 use super::names::{Arena, Span};
-use super::symbols::{self, Symbol};
-use super::{Facts, Machine, ObjectError, Segments, frames};
+use super::symbols::{self, Symbol, Symbols};
+use super::{Facts, Machine, ObjectError, Segments};
 
 pub(super) type Header = elf::FileHeader64<Endianness>;
 pub(super) type Section = elf::SectionHeader64<Endianness>;
+
+/// The full symbol table, and that for dynamic linking.
+pub(super) const SYMBOLS: elf::SectionType = elf::SHT_SYMTAB;
+pub(super) const DYNAMIC_SYMBOLS: elf::SectionType = elf::SHT_DYNSYM;
 
 /// Linkers make a handful of each type; a damaged file must not be read a thousand times over.
 pub(super) const MAX_SECTIONS: usize = 32;
@@ -35,21 +40,20 @@ pub(super) struct Elf<'data, R: ReadRef<'data>> {
     sections: Vec<(&'data [u8], &'data Section)>,
 }
 
-/// What a first look at a file gives. What was read for it can go before the unwind table is read: both are large.
+/// What has been read of a file. It is read in steps, each with a view of its own of the file: what one step had to read
+/// is let go before the next one, as each of the tables is large.
 pub(super) struct Begun {
     machine: Machine,
     entry_point: u64,
     build_id: Option<Vec<u8>>,
     segments: Segments,
-    arena: Arena,
-    evidences: Evidences,
-    symbols: Vec<Symbol>,
+    symbols: Symbols,
     go: Go,
     imports: Imports,
     section_ends: Vec<u64>,
 }
 
-/// Reads all of a file but its unwind table, and the symbols of its separate debug file, if it has none of its own.
+/// The first step: the headers.
 pub(super) fn begin<'data, R: ReadRef<'data>>(
     data: R,
     name: &'data str,
@@ -60,78 +64,101 @@ pub(super) fn begin<'data, R: ReadRef<'data>>(
     let headers = header
         .program_headers(endian, data)
         .map_err(elf.damaged("program headers"))?;
-    let segments = read_segments(headers, endian);
     let machine = match header.e_machine(endian) {
         elf::EM_X86_64 => Machine::X86_64,
         elf::EM_AARCH64 => Machine::Aarch64,
         _ => Machine::Other,
     };
-    let mut arena = Arena::default();
-    let mut evidences = elf.evidence_of_sections();
     let build_id = elf.build_id();
     debug.set_build_id(build_id.as_deref());
-    let (symbols, go) = symbols::read(&elf, debug, &mut arena, &mut evidences)?;
-    let imports = match machine {
-        Machine::X86_64 => elf.read_imports(&mut arena, &symbols)?,
-        Machine::Aarch64 | Machine::Other => Imports::default(),
-    };
     Ok(Begun {
         machine,
         entry_point: header.e_entry(endian),
         build_id,
-        segments,
-        arena,
-        evidences,
-        symbols,
-        go,
-        imports,
+        segments: read_segments(headers, endian),
+        symbols: Symbols::of_file(&elf, elf.evidence_of_sections()),
+        go: Go::default(),
+        imports: Imports::default(),
         section_ends: elf.ends_of_code(),
     })
 }
 
-/// Reads the unwind table, and puts everything together.
-pub(super) fn finish<'data, R: ReadRef<'data>>(
-    begun: Begun,
-    data: R,
-    name: &'data str,
-) -> Result<Facts, ObjectError> {
-    let frames = Elf::open(data, name)?.0.read_frames()?;
-    let Begun {
-        machine,
-        entry_point,
-        build_id,
-        segments,
-        mut arena,
-        mut evidences,
-        symbols,
-        go,
-        imports,
-        section_ends,
-    } = begun;
-    if !evidence::is_system_library(name) && frames.iter().any(|frame| frame.landing_table != 0) {
-        evidences.add(evidence::Evidence::Unwinding);
+impl Begun {
+    /// A step: one of the file's own symbol tables.
+    pub(super) fn add_table<'data, R: ReadRef<'data>>(
+        &mut self,
+        data: R,
+        name: &'data str,
+        kind: elf::SectionType,
+    ) -> Result<(), ObjectError> {
+        symbols::add_own(&Elf::open(data, name)?.0, kind, &mut self.symbols)
     }
-    let sources = Sources {
-        symbols,
-        frames,
-        segments: &segments,
-        imports: &imports,
-        go: &go,
-        section_ends,
-    };
-    let functions = functions::assemble(sources, &mut arena);
-    arena.shrink();
-    Ok(Facts {
-        machine,
-        entry_point,
-        build_id,
-        segments,
-        functions,
-        arena,
-        imports,
-        evidences,
-        go,
-    })
+
+    /// A step: what else names functions, and what is called in other files.
+    pub(super) fn add_others<'data, R: ReadRef<'data>>(
+        &mut self,
+        data: R,
+        name: &'data str,
+        debug: &mut DebugSource,
+    ) -> Result<(), ObjectError> {
+        let (elf, _header) = Elf::open(data, name)?;
+        self.go = symbols::add_others(&elf, debug, &mut self.symbols);
+        debug.set_go(self.go.table());
+        let Symbols { arena, found, .. } = &mut self.symbols;
+        if self.machine == Machine::X86_64 {
+            self.imports = elf.read_imports(arena, found)?;
+        }
+        Ok(())
+    }
+
+    /// The last step: puts everything together.
+    pub(super) fn finish(self, frames: Vec<Frame>, name: &str) -> Facts {
+        let Self {
+            machine,
+            entry_point,
+            build_id,
+            segments,
+            symbols,
+            go,
+            imports,
+            section_ends,
+        } = self;
+        let Symbols {
+            mut arena,
+            mut evidences,
+            found: symbols,
+            ..
+        } = symbols;
+        if !evidence::is_system_library(name) && frames.iter().any(|frame| frame.landing_table != 0) {
+            evidences.add(evidence::Evidence::Unwinding);
+        }
+        let sources = Sources {
+            symbols,
+            frames,
+            segments: &segments,
+            imports: &imports,
+            go: &go,
+            section_ends,
+        };
+        let functions = functions::assemble(sources, &mut arena);
+        arena.shrink();
+        Facts {
+            machine,
+            entry_point,
+            build_id,
+            segments,
+            functions,
+            arena,
+            imports,
+            evidences,
+            go,
+        }
+    }
+}
+
+/// The unwind table: independent of everything else.
+pub(super) fn frames<'data, R: ReadRef<'data>>(data: R, name: &'data str) -> Result<Vec<Frame>, ObjectError> {
+    Elf::open(data, name)?.0.read_frames()
 }
 
 /// The build id of a file, without reading anything else of it.
@@ -275,7 +302,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         Ok(imports)
     }
 
-    fn read_frames(&self) -> Result<Vec<frames::Frame>, ObjectError> {
+    fn read_frames(&self) -> Result<Vec<Frame>, ObjectError> {
         let Some(section) = self.named(b".eh_frame") else {
             return Ok(Vec::new());
         };

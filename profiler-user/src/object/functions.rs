@@ -53,14 +53,13 @@ pub(super) struct Sources<'a> {
 pub(super) fn assemble(mut sources: Sources<'_>, arena: &mut Arena) -> Vec<Function> {
     let mut symbols = std::mem::take(&mut sources.symbols);
     symbols.retain(|symbol| !sources.imports.is_stub(symbol.address));
-    symbols.sort_unstable_by(|a, b| {
-        a.address.cmp(&b.address).then_with(|| {
+    symbols.sort_unstable_by_key(|symbol| symbol.address);
+    let mut functions: Vec<Function> = Vec::new();
+    for group in symbols.chunk_by_mut(|a, b| a.address == b.address) {
+        group.sort_unstable_by(|a, b| {
             names::preference(arena.text(a.name), a.global)
                 .cmp(&names::preference(arena.text(b.name), b.global))
-        })
-    });
-    let mut functions: Vec<Function> = Vec::new();
-    for group in symbols.chunk_by(|a, b| a.address == b.address) {
+        });
         let mut function = from_symbols(group, arena);
         // Go has functions that are called `cold`, and no fragments.
         if function.kind == FunctionKind::Fragment && sources.go.has(function.address) {
@@ -87,19 +86,20 @@ fn from_symbols(group: &[Symbol], arena: &mut Arena) -> Function {
     } else {
         FunctionKind::Ordinary
     };
-    let mut stored: Vec<StoredName> = Vec::with_capacity(group.len());
+    // The same name comes from both symbol tables; sorted by preference the two are neighbours.
+    let mut names = NameRange::default();
+    let mut last = None;
     for symbol in group {
-        let text = arena.text(symbol.name);
-        // The same name comes from both symbol tables; sorted by preference the two are neighbours.
-        if stored.last().is_none_or(|name| arena.text(name.text) != text) {
-            stored.push(StoredName {
+        if last.is_none_or(|last| arena.text(last) != arena.text(symbol.name)) {
+            let name = StoredName {
                 text: symbol.name,
                 global: symbol.global,
-            });
+            };
+            names = arena.add_name(names, name);
         }
+        last = Some(symbol.name);
     }
     let size = group.iter().map(|symbol| symbol.size).max().unwrap_or(0);
-    let names = arena.add_names(stored.into_iter());
     Function {
         address: group[0].address,
         size,

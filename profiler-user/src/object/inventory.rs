@@ -1,12 +1,11 @@
 //! What a file brings along to tell its functions by, without reading it: its sections.
-use std::fs::File;
 use std::path::Path;
 
-use object::read::ReadCache;
 use object::read::elf::FileHeader as _;
 use object::{Endianness, elf};
 
-use super::ObjectError;
+use super::{ObjectError, source};
+use crate::rooted;
 
 /// Where names and places of functions can come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,18 +59,16 @@ impl FunctionSource {
 pub struct Inventory {
     /// What tells its functions, the best first.
     pub sources: Vec<FunctionSource>,
-    /// Whether it has debug information of its own.
-    pub debug_info: bool,
 }
 
 impl Inventory {
     /// Looks at the sections of the file at `path`; `name` is its file name as the target knows it.
     pub fn of(path: &Path, name: &str) -> Result<Self, ObjectError> {
-        let file = File::open(path).map_err(|source| ObjectError::Read {
+        let file = rooted::open_plain(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;
-        let cache = ReadCache::new(&file);
+        let cache = source::view(&file);
         let data = &cache;
         let not_elf = |_| ObjectError::NotElf {
             name: name.to_owned(),
@@ -94,10 +91,7 @@ impl Inventory {
         };
         let mut sources = FunctionSource::ALL.to_vec();
         sources.retain(|source| has(source.sections()));
-        Ok(Self {
-            sources,
-            debug_info: has(&[".debug_info", ".zdebug_info"]),
-        })
+        Ok(Self { sources })
     }
 }
 
@@ -109,10 +103,9 @@ mod tests {
     use crate::object::ObjectError;
 
     #[test]
-    fn this_program_has_a_symbol_table_and_debug_information() {
+    fn this_program_has_a_symbol_table_and_unwind_tables() {
         let own = std::env::current_exe().unwrap();
         let inventory = Inventory::of(&own, "own").unwrap();
-        assert!(inventory.debug_info);
         assert_eq!(inventory.sources.first(), Some(&FunctionSource::SymbolTable));
         assert!(inventory.sources.contains(&FunctionSource::UnwindTables));
     }

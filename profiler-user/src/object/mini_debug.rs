@@ -13,7 +13,7 @@ const MAX_SIZE: u64 = 128 << 20;
 
 /// Adds the table's functions. Their addresses are those of the file. A damaged table is said, and the file is used
 /// without it.
-pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut Symbols<'_>) {
+pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut Symbols) {
     let Some(section) = elf.named(b".gnu_debugdata") else {
         return;
     };
@@ -30,7 +30,7 @@ pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut S
     }
 }
 
-fn add_from(bytes: &[u8], name: &str, symbols: &mut Symbols<'_>) -> Result<(), ObjectError> {
+fn add_from(bytes: &[u8], name: &str, symbols: &mut Symbols) -> Result<(), ObjectError> {
     symbols.extend_budget(bytes.len() as u64 * 4);
     let (inner, _header) = Elf::open(bytes, name)?;
     match inner.of_type(elf::SHT_SYMTAB).next() {

@@ -25,8 +25,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use object::read::ReadCache;
-
 pub use code::{Code, Segments};
 use debug::{DebugSource, Search};
 pub use evidence::{Evidence, Evidences, is_system_library};
@@ -76,9 +74,33 @@ pub enum Machine {
     Other,
 }
 
+/// From so many bytes on, a file is worth a second thread.
+const LARGE: u64 = 16 << 20;
+
+type Steps<T> = Result<T, ObjectError>;
+
+/// Does both, at the same time where that is asked for.
+fn both<A, B: Send>(
+    at_once: bool,
+    one: impl FnOnce() -> Steps<A>,
+    other: impl FnOnce() -> Steps<B> + Send,
+) -> (Steps<A>, Steps<B>) {
+    if !at_once {
+        return (one(), other());
+    }
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        match other.join() {
+            Ok(other) => (one, other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 /// The build id of a file; reads little of it. `None`: it has none, or is no ELF file.
 pub fn build_id(file: &File) -> Option<Vec<u8>> {
-    elf::build_id(&ReadCache::new(file))
+    elf::build_id(&source::view(file))
 }
 
 /// One ELF file.
@@ -118,11 +140,11 @@ impl ObjectFile {
     /// The same; `search` says where its separate debug file may be. Where it is stripped, that names its functions.
     pub fn open_with(path: &Path, name: impl Into<String>, search: Search) -> Result<Self, ObjectError> {
         let name = name.into();
-        let file = File::open(path).map_err(|source| ObjectError::Read {
+        let source = Source::open(path).map_err(|source| ObjectError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Self::read(Source::File(file), name, search)
+        Self::read(source, name, search)
     }
 
     /// Reads a file that is open already.
@@ -138,15 +160,24 @@ impl ObjectFile {
     fn read(source: Source, name: String, search: Search) -> Result<Self, ObjectError> {
         let source = Arc::new(source);
         let mut debug = DebugSource::new(&name, Arc::clone(&source), search);
+        // Each step has a view of its own.
+        macro_rules! steps {
+            ($view:expr) => {{
+                let frames = || elf::frames($view, &name);
+                let symbols = || {
+                    let mut begun = elf::begin($view, &name, &mut debug)?;
+                    begun.add_table($view, &name, elf::SYMBOLS)?;
+                    begun.add_table($view, &name, elf::DYNAMIC_SYMBOLS)?;
+                    begun.add_others($view, &name, &mut debug)?;
+                    Ok(begun)
+                };
+                let (begun, frames) = both(source.length() >= LARGE, symbols, frames);
+                begun?.finish(frames?, &name)
+            }};
+        }
         let facts = match &*source {
-            Source::File(file) => {
-                let begun = elf::begin(&ReadCache::<&File>::new(file), &name, &mut debug)?;
-                elf::finish(begun, &ReadCache::<&File>::new(file), &name)?
-            }
-            Source::Memory(bytes) => {
-                let begun = elf::begin(bytes.as_slice(), &name, &mut debug)?;
-                elf::finish(begun, bytes.as_slice(), &name)?
-            }
+            Source::File(file) => steps!(&source::view(file)),
+            Source::Memory(bytes) => steps!(bytes.as_slice()),
         };
         Ok(Self {
             name,

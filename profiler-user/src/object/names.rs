@@ -53,12 +53,17 @@ impl Arena {
         &self.text[span.start as usize..span.start as usize + span.length as usize]
     }
 
-    pub(super) fn add_names(&mut self, names: impl Iterator<Item = StoredName>) -> NameRange {
-        let start = self.names.len();
-        self.names.extend(names);
+    /// Adds a name behind the last run, or begins one where the run is empty.
+    pub(super) fn add_name(&mut self, run: NameRange, name: StoredName) -> NameRange {
+        let start = if run.count == 0 {
+            self.names.len() as u32
+        } else {
+            run.start
+        };
+        self.names.push(name);
         NameRange {
-            start: start as u32,
-            count: (self.names.len() - start) as u32,
+            start,
+            count: run.count + 1,
         }
     }
 

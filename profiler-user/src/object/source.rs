@@ -1,8 +1,12 @@
 //! The bytes of a file, read piece by piece.
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+
+use object::read::ReadCache;
+
+use crate::rooted;
 
 /// Where a file's bytes come from.
 #[derive(Debug)]
@@ -14,15 +18,7 @@ pub(super) enum Source {
 impl Source {
     /// Opens a file that somebody else may have named: never waits for a pipe's other end, and takes plain files only.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)?;
-        if file.metadata()?.is_file() {
-            Ok(Self::File(file))
-        } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"))
-        }
+        rooted::open_plain(path).map(Self::File)
     }
 
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
@@ -51,5 +47,38 @@ impl Source {
         let mut bytes = vec![0; usize::try_from(length).ok()?];
         self.read_at(offset, &mut bytes)?;
         Some(bytes)
+    }
+}
+
+/// A view of a file, for the crate `object`. Each has a position of its own: threads may look at one file at once, whose
+/// own position they would share.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+/// A view of the file that keeps what was read until it goes.
+pub(super) fn view(file: &File) -> ReadCache<View<'_>> {
+    ReadCache::new(View { file, position: 0 })
+}
+
+impl Read for View<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for View<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(distance) => self.file.metadata()?.len().checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
     }
 }

@@ -1,12 +1,11 @@
 //! Where the symbols of a file come from: its tables, and what else names functions.
 //!
-//! A source of symbols is a function that adds to [`Symbols`]; [`read`] lists them. What two sources agree on is put
+//! A source of symbols is a function that adds to [`Symbols`]; [`add_own`] and [`add_others`] list them. What two sources agree on is put
 //! together later, by address and name (`functions.rs`).
 use std::collections::HashSet;
-use std::fs::File;
 
 use object::read::elf::{SectionHeader as _, Sym as _};
-use object::read::{ReadCache, ReadRef, StringTable};
+use object::read::{ReadRef, StringTable};
 use object::{Endianness, elf};
 
 use super::debug::DebugSource;
@@ -14,7 +13,7 @@ use super::elf::{Elf, Section};
 use super::evidence::{self, Evidences};
 use super::go::{self, Go};
 use super::names::{Arena, Span};
-use super::source::Source;
+use super::source::{self, Source};
 use super::{ObjectError, mini_debug};
 
 /// A symbol that stands for code.
@@ -29,10 +28,10 @@ pub(super) struct Symbol {
 }
 
 /// What the sources have added so far.
-pub(super) struct Symbols<'a> {
-    arena: &'a mut Arena,
-    evidences: &'a mut Evidences,
-    found: Vec<Symbol>,
+pub(super) struct Symbols {
+    pub(super) arena: Arena,
+    pub(super) evidences: Evidences,
+    pub(super) found: Vec<Symbol>,
     /// Bytes of text that are believed in all.
     budget: u64,
     /// The file's own definitions are no evidence.
@@ -42,7 +41,18 @@ pub(super) struct Symbols<'a> {
 /// Too many names for the file that holds them.
 pub(super) struct TooMuchText;
 
-impl Symbols<'_> {
+impl Symbols {
+    /// None yet. `evidences`: what is known of the file already.
+    pub(super) fn of_file<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, evidences: Evidences) -> Self {
+        Self {
+            arena: Arena::default(),
+            evidences,
+            found: Vec::new(),
+            budget: elf.data.len().map_or(0, |length| length.saturating_mul(4)),
+            system_library: evidence::is_system_library(elf.name),
+        }
+    }
+
     /// Adds a symbol: other objects can see it, it chooses another function. Several sources may add the same name.
     pub(super) fn add(
         &mut self,
@@ -84,7 +94,7 @@ impl Symbols<'_> {
         self.extend_budget(source.length());
         let added = match source {
             Source::File(file) => {
-                let cache = ReadCache::<&File>::new(file);
+                let cache = source::view(file);
                 Elf::open(&cache, name).and_then(|(elf, _)| self.add_full_table(&elf))
             }
             Source::Memory(bytes) => {
@@ -136,32 +146,30 @@ impl Symbols<'_> {
     }
 }
 
-/// All symbols of functions that the file has, and what is known of those in Go.
-pub(super) fn read<'data, R: ReadRef<'data>>(
+/// Adds what one of the file's own tables has: the first of this type.
+pub(super) fn add_own<'data, R: ReadRef<'data>>(
+    elf: &Elf<'data, R>,
+    kind: elf::SectionType,
+    symbols: &mut Symbols,
+) -> Result<(), ObjectError> {
+    match elf.of_type(kind).next() {
+        Some(section) => symbols.add_table(elf, section),
+        None => Ok(()),
+    }
+}
+
+/// Adds what else names functions, after the file's own tables; returns what is known of those in Go.
+pub(super) fn add_others<'data, R: ReadRef<'data>>(
     elf: &Elf<'data, R>,
     debug: &DebugSource,
-    arena: &mut Arena,
-    evidences: &mut Evidences,
-) -> Result<(Vec<Symbol>, Go), ObjectError> {
-    let mut symbols = Symbols {
-        arena,
-        evidences,
-        found: Vec::new(),
-        budget: elf.data.len().map_or(0, |length| length.saturating_mul(4)),
-        system_library: evidence::is_system_library(elf.name),
-    };
-    for kind in [elf::SHT_SYMTAB, elf::SHT_DYNSYM] {
-        if let Some(section) = elf.of_type(kind).next() {
-            symbols.add_table(elf, section)?;
-        }
-    }
+    symbols: &mut Symbols,
+) -> Go {
     let is_stripped = elf.of_type(elf::SHT_SYMTAB).next().is_none();
     match debug.separate_file().filter(|_| is_stripped) {
         Some(separate) => symbols.add_separate(elf.name, separate),
-        None => mini_debug::add(elf, &mut symbols),
+        None => mini_debug::add(elf, symbols),
     }
-    let go = go::add(elf, &mut symbols);
-    Ok((symbols.found, go))
+    go::add(elf, symbols)
 }
 
 /// The symbols of a table, and the table of their names.

@@ -2,6 +2,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+
 use super::analysis::Analysis;
 use super::body;
 use super::pattern::Pattern;
@@ -35,6 +37,8 @@ pub(super) struct Place {
     pub(super) function: String,
     /// Address of the place's first instruction.
     pub(super) entry: u64,
+    /// The code of the place: beginnings and ends.
+    code: Vec<(u64, u64)>,
     /// The function around it.
     caller: String,
     /// The line of the call.
@@ -48,6 +52,7 @@ impl Place {
         Self {
             function: place.function.into_owned(),
             entry: place.entry,
+            code: place.code,
             caller: place.caller_name.unwrap_or_default().into_owned(),
             call: place.call,
             named,
@@ -167,7 +172,7 @@ pub(super) fn plan(
             style.shown(&place.function),
             place.text(style)
         );
-        match site(&analysis, place.entry) {
+        match site(&analysis, place) {
             Ok(entry) => Ok(PlannedFunction {
                 id: FunctionId(0),
                 object: 0,
@@ -188,7 +193,8 @@ pub(super) fn plan(
 }
 
 /// The place's first instruction, if it is one: found by following the function around it from its start.
-fn site(analysis: &Analysis<'_>, address: u64) -> Result<Site, LeftOutReason> {
+fn site(analysis: &Analysis<'_>, place: &Place) -> Result<Site, LeftOutReason> {
+    let address = place.entry;
     let file: &ObjectFile = analysis.file;
     let offset = file
         .segments()
@@ -219,9 +225,27 @@ fn site(analysis: &Analysis<'_>, address: u64) -> Result<Site, LeftOutReason> {
     if repeats || x86::is_refused(&instruction, encoded) {
         return Err(LeftOutReason::Refused);
     }
+    if goes_back_to_its_start(analysis, place) {
+        return Err(LeftOutReason::Loop);
+    }
     Ok(Site {
         offset,
         distance: 0,
         price: x86::price(encoded),
+    })
+}
+
+/// Whether a loop of the place itself begins with its first instruction: each of its turns would be counted as a call.
+fn goes_back_to_its_start(analysis: &Analysis<'_>, place: &Place) -> bool {
+    place.code.iter().any(|(start, end)| {
+        let bytes = analysis.code.bytes(*start, *end).unwrap_or_default();
+        let mut instructions = Decoder::with_ip(64, bytes, *start, DecoderOptions::NONE);
+        instructions.iter().any(|instruction| {
+            let jumps = matches!(
+                instruction.flow_control(),
+                FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
+            );
+            jumps && instruction.near_branch_target() == place.entry
+        })
     })
 }

@@ -19,6 +19,8 @@ pub mod returns;
 pub mod selection;
 pub mod site;
 mod source;
+#[cfg(test)]
+mod source_tests;
 mod tables;
 mod tails;
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::entries;
 use super::inlined::{self, Place};
 use super::parallel;
 use super::plan::{
-    LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Returns, ReturnsChoice, Site, SiteChoice,
+    EntryOnlyReason, LeftOut, LeftOutReason, Plan, PlannedFunction, PlannedObject, Returns, ReturnsChoice,
+    Site, SiteChoice,
 };
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
@@ -46,7 +47,11 @@ pub(super) fn replan(
     object: &MappedObject,
     how: How,
 ) -> Result<Vec<FunctionId>, PlanError> {
-    let starts = |function: &PlannedFunction| object.file.function_at(function.address);
+    let starts = |function: &PlannedFunction| {
+        // A place where something was inlined has no returns, even where a function begins with it.
+        let inlined = function.returns == Returns::EntryOnly(EntryOnlyReason::Inlined);
+        object.file.function_at(function.address).filter(|_| !inlined)
+    };
     let selected: Vec<(usize, Selected)> = functions
         .iter()
         .enumerate()
@@ -136,6 +141,7 @@ pub(super) fn add(
             attach_path,
             path,
             name: object.name.clone(),
+            copies: Vec::new(),
         });
     }
     Ok(())

@@ -179,6 +179,26 @@ pub struct PlannedObject {
     pub path: PathBuf,
     /// The file's name.
     pub name: String,
+    /// Files of the same build under the same path, in other containers: their functions are the same. What the kernel is
+    /// given of each.
+    pub copies: Vec<PathBuf>,
+}
+
+/// Where an object of a plan lies: in its own file, or in a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Placement {
+    /// Index in [`Plan::objects`].
+    pub object: usize,
+    /// 0 = its own file; else the number of the copy, from 1 on.
+    pub copy: usize,
+}
+
+impl PlannedObject {
+    /// What the kernel is given of a copy; its own file where there is none of this number.
+    pub fn place(&self, copy: usize) -> &PathBuf {
+        let copy = copy.checked_sub(1).and_then(|index| self.copies.get(index));
+        copy.unwrap_or(&self.attach_path)
+    }
 }
 
 /// Why a function that was asked for will not be probed.
@@ -194,6 +214,8 @@ pub enum LeftOutReason {
     NotCode,
     /// `--exclude` names it.
     Excluded,
+    /// It was inlined, and a loop of its own begins with its first instruction.
+    Loop,
     /// The kernel refuses a breakpoint on its first instructions, or takes them for others behind one.
     Refused,
     /// It appeared while the session ran, and `--max-map-memory` left no room for its counters.

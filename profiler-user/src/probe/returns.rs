@@ -124,7 +124,9 @@ fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
     if facts.forbids_return_probes() {
         return exit_sites(case, ExitSitesReason::Seccomp);
     }
-    let has = |evidence| facts.evidences.has(evidence);
+    // What its own file speaks for matters, whether that was taken for the whole process or not.
+    let evidences = facts.evidences.union(*case.file.evidences());
+    let has = |evidence| evidences.has(evidence);
     if has(Evidence::Go) {
         return exit_sites(case, ExitSitesReason::Go);
     }
@@ -132,7 +134,7 @@ fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
     if case.allocator.is_some_and(|allocator| allocator.harmless) {
         return Returns::ReturnProbe(ReturnProbeReason::HarmlessLibrary);
     }
-    if !facts.evidences.any_machinery() {
+    if !evidences.any_machinery() {
         return Returns::ReturnProbe(ReturnProbeReason::NoMachinery);
     }
     // A thread that may be cancelled at any instruction unwinds out of functions that call nothing, too.

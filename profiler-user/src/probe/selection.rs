@@ -1,4 +1,5 @@
 //! What the user asked for, and which functions that is.
+use std::path::Path;
 use std::sync::Arc;
 
 use super::allocators::{Allocator, Allocators};
@@ -42,6 +43,16 @@ impl Request {
                 .objects
                 .iter()
                 .any(|pattern| pattern.matches(&object.name, &object.path))
+    }
+
+    /// Whether functions of a file of this name and path can be asked for: every pattern that names no object can match
+    /// anywhere.
+    pub fn may_want(&self, name: &str, path: &Path) -> bool {
+        let mut patterns = self.functions.iter().chain(&self.focus);
+        let named = patterns.any(|pattern| pattern.matches_object(name, path));
+        let by_object = self.objects.iter().any(|object| object.matches(name, path));
+        let everything = self.functions.is_empty() && self.objects.is_empty();
+        named || by_object || everything || self.allocators.is_some()
     }
 
     /// Whether functions of this object are looked for at once, and not only where nothing else matches. Wildcards

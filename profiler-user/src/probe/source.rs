@@ -6,6 +6,7 @@ use regex::bytes::Regex;
 use super::glob::glob;
 use super::pattern::{Pattern, PatternError};
 use super::planner::MappedObject;
+use crate::object::ObjectFile;
 use crate::object::debug::{DebugError, Declaration, Units};
 
 /// What the names of source files end in.
@@ -88,7 +89,10 @@ impl SourceSets {
     }
 
     fn fill(&mut self, object: &MappedObject, patterns: &[&Pattern]) -> Result<(), DebugError> {
-        let debug = object.file.debug().load()?;
+        let debug = match object.file.debug().load() {
+            Ok(debug) => debug,
+            Err(error) => return self.fill_from_go(object, patterns, error),
+        };
         let units = debug.units()?;
         let search = Search {
             object,
@@ -99,13 +103,65 @@ impl SourceSets {
             if let Some(source) = pattern.source() {
                 let found = match pattern.line() {
                     Some(line) => search.holding(source, line),
-                    None => search.declared_in(source, pattern),
+                    None => search.declared_in(pattern),
                 };
                 self.by_pattern.insert(pattern.to_string(), found);
             }
         }
         Ok(())
     }
+
+    /// Go's own table of lines stays when debug information is stripped. It tells where functions are declared.
+    fn fill_from_go(
+        &mut self,
+        object: &MappedObject,
+        patterns: &[&Pattern],
+        error: DebugError,
+    ) -> Result<(), DebugError> {
+        let Some(lines) = object.file.load_go_lines() else {
+            return Err(error);
+        };
+        let functions = object.file.functions().iter().enumerate();
+        let declared: Vec<(usize, String)> = functions
+            .filter_map(|(index, function)| {
+                Some((index, lines.declaration(function.address)?.0.into_owned()))
+            })
+            .collect();
+        for pattern in patterns.iter().filter(|pattern| pattern.line().is_none()) {
+            let declarations = declared.iter().map(|(index, file)| (*index, file.as_str()));
+            let found = declared_in(&object.file, pattern, declarations);
+            self.by_pattern.insert(pattern.to_string(), found);
+        }
+        // Which function a line belongs to is only in debug information.
+        if patterns.iter().all(|pattern| pattern.line().is_none()) {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+}
+
+/// The functions that are declared in the files that a pattern names, and that are asked for.
+fn declared_in<'a>(
+    file: &ObjectFile,
+    pattern: &Pattern,
+    declarations: impl Iterator<Item = (usize, &'a str)>,
+) -> HashSet<usize> {
+    let mut verdicts: HashMap<&str, bool> = HashMap::new();
+    let mut in_file = |path: &'a str| {
+        let source = pattern.source();
+        *verdicts
+            .entry(path)
+            .or_insert_with(|| source.is_some_and(|source| source.matches(path)))
+    };
+    let is_asked = |index: usize| {
+        let function = &file.functions()[index];
+        file.names(function).any(|name| pattern.matches(name.raw))
+    };
+    declarations
+        .filter(|(function, path)| in_file(path) && is_asked(*function))
+        .map(|(function, _)| function)
+        .collect()
 }
 
 /// One object's functions and their declarations.
@@ -131,16 +187,12 @@ impl Search<'_> {
         })
     }
 
-    fn declared_in(&self, source: &SourcePattern, pattern: &Pattern) -> HashSet<usize> {
-        let file = &self.object.file;
-        let is_asked = |index: &usize| {
-            let function = &file.functions()[*index];
-            file.names(function).any(|name| pattern.matches(name.raw))
-        };
-        self.declarations(source)
-            .filter_map(|declaration| self.function(declaration.entry))
-            .filter(is_asked)
-            .collect()
+    fn declared_in(&self, pattern: &Pattern) -> HashSet<usize> {
+        let declarations = self.declarations.iter().filter_map(|declaration| {
+            let function = self.function(declaration.entry)?;
+            Some((function, &*declaration.source.file))
+        });
+        declared_in(&self.object.file, pattern, declarations)
     }
 
     /// The functions that have code of this line, also inlined; where no code is of this line, the function around it.

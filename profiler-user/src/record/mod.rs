@@ -6,8 +6,30 @@ use std::borrow::Cow;
 
 pub mod escape;
 mod function;
+mod function_memory;
 
 pub use function::{CallKind, FunctionRecord};
+pub use function_memory::{FunctionMemoryRecord, ProcessMemory};
+
+/// What the records of calls look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RecordForm {
+    /// [`FunctionRecord`].
+    #[default]
+    Function,
+    /// [`FunctionMemoryRecord`].
+    FunctionMemory,
+}
+
+impl RecordForm {
+    /// Their columns.
+    pub const fn schema(self) -> Schema {
+        match self {
+            Self::Function => FunctionRecord::SCHEMA,
+            Self::FunctionMemory => FunctionMemoryRecord::SCHEMA,
+        }
+    }
+}
 
 /// What a column's numbers count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +38,8 @@ pub enum Unit {
     None,
     /// Nanoseconds.
     Nanoseconds,
+    /// Bytes.
+    Bytes,
     /// A line of a source file.
     Line,
 }

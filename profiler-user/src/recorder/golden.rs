@@ -9,7 +9,8 @@ use zerocopy::IntoBytes as _;
 use super::output::fixture::SharedBytes;
 use super::{EventPipeline, PipelineCounts, RECORDERS, RecorderKind, ReplayError, Sink, replay};
 use crate::event::{EventFileReader, EventFileWriter, FunctionNames, Stream, fixture};
-use crate::resolve::Threads;
+use crate::record::RecordForm;
+use crate::resolve::{Processes, Threads};
 
 const CSV: &str = r#"index,type,function,lineNo,filename,time_ns,pid,tid,comm,object,depth,duration_ns
 0,call,main,,,1000,100,100,,demo,0,
@@ -69,7 +70,8 @@ fn events() -> Vec<u8> {
 fn replayed(kind: &RecorderKind, events: &[u8]) -> (String, Result<PipelineCounts, ReplayError>) {
     let written = SharedBytes::default();
     let reader = EventFileReader::new(events, Path::new("golden.events")).unwrap();
-    let outcome = replay(reader, kind.start(Sink::new(written.clone(), "golden")));
+    let recorder = kind.start(Sink::new(written.clone(), "golden"));
+    let outcome = replay(reader, RecordForm::Function, recorder);
     (written.text(), outcome)
 }
 
@@ -96,6 +98,67 @@ fn every_recorder_writes_its_golden_text() {
         };
         assert_eq!(outcome.unwrap(), counts);
     }
+}
+
+/// Calls and returns with memory, one without, and one that is cut.
+fn memory_events() -> Vec<u8> {
+    let mut names = FunctionNames::new();
+    names.push("grow", "demo");
+    let mut writer = EventFileWriter::new(Vec::new(), Path::new("memory.events"), &names).unwrap();
+    let call = fixture::call(1000, 100, 0, 0);
+    let entered = fixture::with_memory(call, 1_044_480, 2_400_256);
+    let left = fixture::with_memory(fixture::returned(call, 500), 9_433_088, 10_788_864);
+    let mut put = |stream, bytes: &[u8]| writer.message(stream, bytes).unwrap();
+    put(Stream::FunctionMemory, entered.as_bytes());
+    put(Stream::FunctionMemory, left.as_bytes());
+    put(Stream::FunctionMemory, &left.as_bytes()[..32]);
+    put(Stream::Functions, fixture::call(1600, 100, 0, 0).as_bytes());
+    writer.finish().unwrap()
+}
+
+#[test]
+fn records_with_memory_have_its_columns_and_empty_cells_where_it_is_not_known() {
+    let kind = RecorderKind::by_name("csv").unwrap();
+    let replayed = |form| {
+        let written = SharedBytes::default();
+        let events = memory_events();
+        let reader = EventFileReader::new(&*events, Path::new("memory.events")).unwrap();
+        let counts = replay(reader, form, kind.start(Sink::new(written.clone(), "golden"))).unwrap();
+        assert_eq!((counts.records, counts.truncated), (3, 1));
+        written.text()
+    };
+    assert_eq!(
+        replayed(RecordForm::FunctionMemory),
+        "index,type,function,RSS,VMS,lineNo,filename,time_ns,pid,tid,comm,object,depth,duration_ns\n\
+         0,call,grow,1044480,2400256,,,1000,100,100,,demo,0,\n\
+         1,return,grow,9433088,10788864,,,1500,100,100,,demo,0,500\n\
+         2,call,grow,,,,,1600,100,100,,demo,0,\n"
+    );
+    assert_eq!(
+        replayed(RecordForm::Function),
+        "index,type,function,lineNo,filename,time_ns,pid,tid,comm,object,depth,duration_ns\n\
+         0,call,grow,,,1000,100,100,,demo,0,\n\
+         1,return,grow,,,1500,100,100,,demo,0,500\n\
+         2,call,grow,,,1600,100,100,,demo,0,\n"
+    );
+}
+
+#[test]
+fn what_was_lost_is_in_records_with_memory_too() {
+    let written = SharedBytes::default();
+    let recorder = RecorderKind::by_name("csv")
+        .unwrap()
+        .start(Sink::new(written.clone(), "csv"));
+    let who = (Threads::recorded(), Processes::nothing());
+    let form = RecordForm::FunctionMemory;
+    let mut pipeline = EventPipeline::of_form(form, FunctionNames::new(), recorder, who).unwrap();
+    pipeline.losses(&[(LossReason::RingFull, 12)]).unwrap();
+    pipeline.finish().unwrap();
+    assert!(
+        written.text().ends_with("\n0,lost,ring_full=12,,,,,,,,,,,\n"),
+        "{}",
+        written.text()
+    );
 }
 
 #[test]

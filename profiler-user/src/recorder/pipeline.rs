@@ -2,13 +2,15 @@
 use std::io::Read;
 use std::sync::mpsc::Receiver;
 
-use profiler_common::event::{FunctionEvent, ProcessEvent};
+use profiler_common::event::{FunctionEvent, FunctionMemoryEvent, ProcessEvent};
 use profiler_common::loss::LossReason;
 use zerocopy::FromBytes as _;
 
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
-use crate::record::{CallKind, FunctionRecord, Record, Value};
+use crate::record::{
+    CallKind, FunctionMemoryRecord, FunctionRecord, ProcessMemory, Record, RecordForm, Value,
+};
 use crate::resolve::{LinesAhead, Processes, Threads};
 
 /// What passed through a pipeline.
@@ -53,6 +55,7 @@ pub struct EventPipeline {
     more_lines: Vec<(usize, LinesAhead)>,
     threads: Threads,
     processes: Processes,
+    form: RecordForm,
     recorder: Box<dyn Recorder>,
     counts: PipelineCounts,
 }
@@ -64,17 +67,18 @@ impl EventPipeline {
         recorder: Box<dyn Recorder>,
         threads: Threads,
     ) -> Result<Self, RecorderError> {
-        Self::with_processes(names, recorder, threads, Processes::nothing())
+        let form = RecordForm::default();
+        Self::of_form(form, names, recorder, (threads, Processes::nothing()))
     }
 
-    /// The same, with columns that say more of the process.
-    pub fn with_processes(
+    /// The same for records of any form, with columns that say more of the process.
+    pub fn of_form(
+        form: RecordForm,
         names: FunctionNames,
         mut recorder: Box<dyn Recorder>,
-        threads: Threads,
-        processes: Processes,
+        (threads, processes): (Threads, Processes),
     ) -> Result<Self, RecorderError> {
-        let mut schema = FunctionRecord::SCHEMA;
+        let mut schema = form.schema();
         schema.columns.to_mut().extend_from_slice(processes.columns());
         recorder.prepare(&schema)?;
         Ok(Self {
@@ -83,9 +87,18 @@ impl EventPipeline {
             more_lines: Vec::new(),
             threads,
             processes,
+            form,
             recorder,
             counts: PipelineCounts::default(),
         })
+    }
+
+    /// What the messages of calls and returns are.
+    pub fn stream(&self) -> Stream {
+        match self.form {
+            RecordForm::Function => Stream::Functions,
+            RecordForm::FunctionMemory => Stream::FunctionMemory,
+        }
     }
 
     /// Functions may join: their names come this way before their first event does.
@@ -127,7 +140,8 @@ impl EventPipeline {
     /// Whether the thread of a call's or return's message has been told of. A message that cannot be read has none.
     #[inline]
     pub fn knows_thread(&self, bytes: &[u8]) -> bool {
-        FunctionEvent::ref_from_bytes(bytes).map_or(true, |event| self.threads.knows(event.tid))
+        // What else a message says comes behind that.
+        FunctionEvent::ref_from_prefix(bytes).map_or(true, |(event, _)| self.threads.knows(event.tid))
     }
 
     /// Takes a call or return.
@@ -144,10 +158,15 @@ impl EventPipeline {
     #[inline]
     pub fn event(&mut self, event: Event) -> Result<(), RecorderError> {
         match event {
-            Event::Call(call) => self.record(CallKind::Call, &call),
-            Event::Return(call) => self.record(CallKind::Return, &call),
+            Event::Call(call) => self.record(CallKind::Call, &call, None),
+            Event::Return(call) => self.record(CallKind::Return, &call, None),
+            Event::CallWithMemory(event) => self.record(CallKind::Call, &event.call, Some(memory(&event))),
+            Event::ReturnWithMemory(event) => {
+                self.record(CallKind::Return, &event.call, Some(memory(&event)))
+            }
             Event::ThreadSeen(event) => {
                 self.seen(&event);
+                self.meet(event.pid);
                 Ok(())
             }
             Event::Exec(event) => {
@@ -164,6 +183,11 @@ impl EventPipeline {
                 Ok(())
             }
         }
+    }
+
+    /// Finds out who a process is, while it is there.
+    pub fn meet(&mut self, pid: u32) {
+        let _values: &[Box<str>] = self.processes.values(0, pid);
     }
 
     fn seen(&mut self, event: &ProcessEvent) {
@@ -201,9 +225,13 @@ impl EventPipeline {
                 duration_ns: None,
             };
             self.counts.records += 1;
-            let nothing = self.processes.columns().iter().map(|_| Value::Empty);
-            let values: Vec<Value<'_>> = record.values().into_iter().chain(nothing).collect();
-            self.recorder.record(&Record { values: &values })?;
+            let nothing = vec![Value::Empty; self.processes.columns().len()];
+            write(
+                &mut *self.recorder,
+                self.form,
+                (record, None),
+                nothing.into_iter(),
+            )?;
         }
         Ok(())
     }
@@ -224,7 +252,12 @@ impl EventPipeline {
         Ok(())
     }
 
-    fn record(&mut self, kind: CallKind, event: &FunctionEvent) -> Result<(), RecorderError> {
+    fn record(
+        &mut self,
+        kind: CallKind,
+        event: &FunctionEvent,
+        memory: Option<ProcessMemory>,
+    ) -> Result<(), RecorderError> {
         if event.function as usize >= self.names.len() {
             self.take_names();
         }
@@ -234,6 +267,7 @@ impl EventPipeline {
             more_lines: _,
             threads,
             processes,
+            form,
             recorder,
             counts,
         } = self;
@@ -258,16 +292,46 @@ impl EventPipeline {
             duration_ns: (kind == CallKind::Return).then_some(event.duration_ns),
         };
         counts.records += 1;
-        let more = processes.values(event.time_ns, event.pid);
-        if more.is_empty() {
-            return recorder.record(&Record {
-                values: &record.values(),
-            });
-        }
-        let more = more.iter().map(|text| Value::Text(text));
-        let values: Vec<Value<'_>> = record.values().into_iter().chain(more).collect();
-        recorder.record(&Record { values: &values })
+        let more = processes.values(event.time_ns, event.pid).iter();
+        let more = more.map(|text| Value::Text(text));
+        write(&mut **recorder, *form, (record, memory), more)
     }
+}
+
+fn memory(event: &FunctionMemoryEvent) -> ProcessMemory {
+    ProcessMemory {
+        rss: event.rss,
+        vms: event.vms,
+    }
+}
+
+/// Writes a record in its form.
+#[inline]
+fn write<'a>(
+    recorder: &mut dyn Recorder,
+    form: RecordForm,
+    (call, memory): (FunctionRecord<'a>, Option<ProcessMemory>),
+    more: impl ExactSizeIterator<Item = Value<'a>>,
+) -> Result<(), RecorderError> {
+    match form {
+        RecordForm::Function => write_values(recorder, &call.values(), more),
+        RecordForm::FunctionMemory => {
+            write_values(recorder, &FunctionMemoryRecord::new(call, memory).values(), more)
+        }
+    }
+}
+
+#[inline]
+fn write_values<'a>(
+    recorder: &mut dyn Recorder,
+    values: &[Value<'a>],
+    more: impl ExactSizeIterator<Item = Value<'a>>,
+) -> Result<(), RecorderError> {
+    if more.len() == 0 {
+        return recorder.record(&Record { values });
+    }
+    let values: Vec<Value<'a>> = values.iter().copied().chain(more).collect();
+    recorder.record(&Record { values: &values })
 }
 
 /// Why recorded events could not be turned into records.
@@ -281,12 +345,14 @@ pub enum ReplayError {
     Recorder(#[from] RecorderError),
 }
 
-/// Turns the recorded events of `reader` into records. What precedes a damaged place is recorded.
+/// Turns the recorded events of `reader` into records of a form. What precedes a damaged place is recorded.
 pub fn replay<R: Read>(
     mut reader: EventFileReader<R>,
+    form: RecordForm,
     recorder: Box<dyn Recorder>,
 ) -> Result<PipelineCounts, ReplayError> {
-    let mut pipeline = EventPipeline::new(reader.names().clone(), recorder, Threads::recorded())?;
+    let who = (Threads::recorded(), Processes::nothing());
+    let mut pipeline = EventPipeline::of_form(form, reader.names().clone(), recorder, who)?;
     loop {
         match reader.next_message() {
             Ok(Some((stream, bytes))) => pipeline.message(stream, bytes)?,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::PathStyle;
 use crate::event::FunctionNames;
-use crate::object::debug::{DebugError, DebugSource, SourceLine};
+use crate::object::debug::{DebugError, DebugInfo, DebugSource, SourceLine};
 use crate::object::names::NameStyle;
 use crate::probe::inlined;
 use crate::probe::pattern::Pattern;
@@ -73,12 +73,31 @@ fn read_object(
     if places.is_empty() {
         return Ok(());
     }
-    let debug = debug.load()?;
-    let units = debug.units()?;
-    for (function, address) in places {
-        lines[*function] = units.declaration(*address);
+    let loaded = debug.load();
+    let units = loaded.as_ref().map(DebugInfo::units);
+    if let Ok(Ok(units)) = &units {
+        for (function, address) in places {
+            lines[*function] = units.declaration(*address);
+        }
     }
-    Ok(())
+    if let Some(go) = debug.go_lines() {
+        for (function, address) in places {
+            let declared = || {
+                let (file, line) = go.declaration(*address)?;
+                Some(SourceLine {
+                    file: Arc::from(&*file),
+                    line,
+                })
+            };
+            lines[*function] = lines[*function].take().or_else(declared);
+        }
+        return Ok(());
+    }
+    match units {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(error) => Err(error.clone()),
+    }
 }
 
 impl FunctionLines {

@@ -11,7 +11,7 @@ use profiler_common::stats::function_flags;
 use crate::kernel::error::KernelError;
 use crate::kernel::link::{self, Link, LinkTarget, Probe, Refused, Side};
 use crate::kernel::load::Kernel;
-use crate::probe::plan::{Plan, PlannedFunction, PlannedObject, Returns};
+use crate::probe::plan::{Placement, Plan, PlannedFunction, PlannedObject, Returns};
 use crate::target::TargetError;
 
 use super::SessionError;
@@ -30,9 +30,10 @@ struct Group {
     links: Vec<ReachedLinks>,
 }
 
-/// A group's links in one process, or in all (none), in the order in which they are to be closed.
+/// A group's links to one copy of its file, in one process, or in all (none), in the order in which they are to be closed.
 struct ReachedLinks {
     pid: Option<u32>,
+    copy: usize,
     links: Vec<Link>,
 }
 
@@ -53,19 +54,19 @@ impl Attachments {
         self.groups.append(&mut groups(plan, known));
     }
 
-    /// Attaches an object of the plan to a process, or to all that map it (none), where it is not attached yet.
+    /// Attaches an object of the plan, where it lies, to a process, or to all that map it (none), unless it is attached.
     pub fn attach_object(
         &mut self,
         kernel: &Kernel,
         plan: &Plan,
-        object: usize,
+        Placement { object, copy }: Placement,
         pid: Option<u32>,
     ) -> Result<(), SessionError> {
         for index in 0..self.groups.len() {
             let group = &self.groups[index];
-            let attached = group.links.iter().any(|reached| reached.pid == pid);
-            if group.object == object && !attached {
-                let refused = self.attach(index, kernel, plan, pid)?;
+            let is_this = |reached: &ReachedLinks| reached.pid == pid && reached.copy == copy;
+            if group.object == object && !group.links.iter().any(is_this) {
+                let refused = self.attach(index, kernel, plan, (copy, pid))?;
                 if self.first_refusal.is_none() {
                     self.first_refusal = refused.into_iter().next();
                 }
@@ -167,10 +168,17 @@ impl Attachments {
         let old = std::mem::take(&mut group.links);
         group.generation = group.generation.wrapping_add(1);
         for process in &old {
-            match self.attach(index, kernel, plan, process.pid) {
+            match self.attach(index, kernel, plan, (process.copy, process.pid)) {
                 // The session hears of its end on another way.
                 Ok(_) | Err(SessionError::Target(TargetError::Ended { .. })) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // The old ones are in place still, and count.
+                    let group = &mut self.groups[index];
+                    group.generation = group.generation.wrapping_sub(1);
+                    let new = std::mem::replace(&mut group.links, old);
+                    link::detach(new.into_iter().flat_map(|process| process.links).collect());
+                    return Err(error);
+                }
             }
         }
         let group = &self.groups[index];
@@ -188,7 +196,7 @@ impl Attachments {
         index: usize,
         kernel: &Kernel,
         plan: &Plan,
-        pid: Option<u32>,
+        (copy, pid): (usize, Option<u32>),
     ) -> Result<Vec<Refused>, SessionError> {
         let Self {
             groups,
@@ -202,7 +210,7 @@ impl Attachments {
             .filter(|function| !detached.contains(&function.id.0));
         let probes = Probes::of(wanted, group.generation);
         let target = LinkTarget {
-            path: &plan.objects[group.object].attach_path,
+            path: plan.objects[group.object].place(copy),
             pid,
         };
         let mut links = Vec::new();
@@ -222,14 +230,14 @@ impl Attachments {
         }
         // Entries are closed first.
         links.reverse();
-        group.links.push(ReachedLinks { pid, links });
+        group.links.push(ReachedLinks { pid, copy, links });
         for Refused { probe, source } in &refused {
             let name = &plan.functions[probe.cookie.function.0 as usize].name;
             log::warn!(
                 "the kernel refused a probe of `{name}` at {:#x}: {source}",
                 probe.offset
             );
-            if probe.cookie.role != Role::Exit {
+            if probe.cookie.role != Role::Exit && !all_refused.contains(&probe.cookie.function) {
                 all_refused.push(probe.cookie.function);
             }
         }

@@ -15,19 +15,44 @@ use super::SessionError;
 use crate::object::debug::{DebugSource, Finder, Search};
 use crate::object::{Evidence, ObjectFile};
 use crate::probe::pattern::Pattern;
-use crate::probe::plan::{LeftOut, LeftOutReason, Plan, ReturnProbeReason, Returns};
+use crate::probe::plan::{LeftOut, LeftOutReason, Placement, Plan, ReturnProbeReason, Returns};
 use crate::probe::planner::{MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
+use crate::target::heap;
 use crate::target::process::{FileId, MappedFile};
+
+/// Files that are remembered though nothing of them is wanted: hosts that build or start containers all day have ever new
+/// ones.
+const KEPT: usize = 65_536;
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
+    /// Where it is in the plan, if functions of it are planned.
+    placed: Option<Placement>,
+    /// It was looked at as the program of a process.
+    as_main: bool,
+}
+
+/// What is known of all files of one build under one path.
+#[derive(Clone, Copy, Debug)]
+struct Build {
     /// Index in [`Plan::objects`], where functions of it are planned.
     planned: Option<usize>,
     /// It was looked at as the program of a process.
     as_main: bool,
+}
+
+/// A file that is open, and about to be looked at.
+struct Opened {
+    file: MappedFile,
+    /// That of the descriptor: it stays good when the file is deleted, or its process ends.
+    path: PathBuf,
+    /// A path only. None = it is held already.
+    held: Option<File>,
+    /// Path and build id, where it has one.
+    build: Option<(PathBuf, Vec<u8>)>,
 }
 
 /// An ELF file that was seen.
@@ -38,6 +63,17 @@ struct Seen {
     /// The root of its process's file system.
     root: Option<PathBuf>,
     is_main: bool,
+}
+
+/// How it is made sure that no return probe meets machinery that nobody has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// Return probes are suspended while something new is looked at.
+    Suspends,
+    /// They cannot be: whoever can load libraries is taken for one that has what these may bring.
+    Wary,
+    /// Every process is taken for one that has everything.
+    AssumesTheWorst,
 }
 
 /// What an addition changed.
@@ -51,12 +87,16 @@ pub struct Added {
 pub struct Catalog {
     scope: Scope,
     facts: ProcessFacts,
-    /// Return probes cannot be suspended at once when a library is loaded: whoever can load some is taken for one that has
-    /// what they may bring.
-    is_wary: bool,
+    care: Care,
     known: HashMap<FileId, Known>,
-    /// The plan's files, held open: their paths stay good when they are deleted, or their process ends.
+    /// By path and build id.
+    builds: HashMap<(PathBuf, Vec<u8>), Build>,
+    /// The plan's files, held open.
     held: Vec<File>,
+    /// The other files seen before the session begins: it may have to say what is in them.
+    waiting: Vec<File>,
+    /// Files of the plan.
+    probed: usize,
     /// By object of the plan: where its debug information is.
     debug: Vec<Arc<DebugSource>>,
     /// Where separate debug files are looked for.
@@ -69,13 +109,16 @@ pub struct Catalog {
 
 impl Catalog {
     /// No file is known. `facts`: what is known of the targets already.
-    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, is_wary: bool) -> Self {
+    pub fn new(request: Request, finder: Arc<Finder>, facts: ProcessFacts, care: Care) -> Self {
         Self {
             scope: Scope::new(request),
             facts,
-            is_wary,
+            care,
             known: HashMap::new(),
+            builds: HashMap::new(),
             held: Vec::new(),
+            waiting: Vec::new(),
+            probed: 0,
             debug: Vec::new(),
             finder,
             seen: Vec::new(),
@@ -90,7 +133,7 @@ impl Catalog {
 
     /// How many files are probed.
     pub fn file_count(&self) -> usize {
-        self.held.len()
+        self.probed
     }
 
     /// By object of the plan: where its debug information is.
@@ -150,6 +193,8 @@ impl Catalog {
     /// From now on the plan may have so many functions.
     pub fn limit(&mut self, functions: usize) {
         self.room = Some(functions);
+        self.waiting = Vec::new();
+        self.seen = Vec::new();
     }
 
     /// Whether the file was looked at.
@@ -159,13 +204,17 @@ impl Catalog {
             .is_some_and(|known| known.as_main || !as_main)
     }
 
-    /// The object of the plan that the file is.
-    pub fn object(&self, file: FileId) -> Option<usize> {
-        self.known.get(&file)?.planned
+    /// Where the file is in the plan.
+    pub fn placement(&self, file: FileId) -> Option<Placement> {
+        self.known.get(&file)?.placed
     }
 
     /// What else is known of the targets. Returns the functions whose returns are planned differently now.
     pub fn learn(&mut self, plan: &mut Plan, facts: ProcessFacts) -> Result<Added, SessionError> {
+        if self.care == Care::AssumesTheWorst {
+            // All is taken for there already, but Go, which concerns its own files alone.
+            return Ok(Added::default());
+        }
         let wider = ProcessFacts {
             evidences: self.facts.evidences.union(facts.evidences),
             seccomp: self.facts.seccomp || facts.seccomp,
@@ -174,112 +223,171 @@ impl Catalog {
         if wider == self.facts {
             return Ok(Added::default());
         }
-        self.facts = if self.is_wary && wider.evidences.has(Evidence::Loading) {
+        let wider = if self.care == Care::Wary && wider.evidences.has(Evidence::Loading) {
             wider.with_all_evidences()
         } else {
             wider
         };
-        let planned = plan.objects.len();
-        Ok(Added {
-            replanned: self.replan(plan, planned)?,
-        })
+        let replanned = self.replan(plan, wider)?;
+        // Only now: what failed is tried again.
+        self.facts = wider;
+        Ok(Added { replanned })
     }
 
     /// Looks at files, those that are known left out, and adds what is wanted of them to the plan.
     pub fn add(&mut self, plan: &mut Plan, files: Vec<MappedFile>) -> Result<Added, SessionError> {
-        let new: Vec<MappedFile> = files
-            .into_iter()
-            .filter(|file| !self.knows(file.id, file.is_main))
-            .collect();
+        let new = |file: &MappedFile| !self.knows(file.id, file.is_main) && self.may_hold_something(file);
+        let new: Vec<MappedFile> = files.into_iter().filter(new).collect();
+        let new: Vec<Opened> = new.into_iter().filter_map(|file| self.hold(file, plan)).collect();
         if new.is_empty() {
             return Ok(Added::default());
         }
-        let objects = self.open(new, plan)?;
-        let evidence = ProcessFacts::of_objects(objects.iter().map(|(_, object)| &object.file));
+        let (opened, objects) = self.read(new)?;
+        let evidence = ProcessFacts::of_objects(objects.iter().map(|object| &object.file));
         let added = self.learn(plan, evidence)?;
-        let (ids, objects): (Vec<FileId>, Vec<MappedObject>) = objects.into_iter().unzip();
         let first = plan.objects.len();
         self.scope.extend(plan, &objects, self.facts)?;
-        // Before the files are held: files of two containers have the same path, where they can be opened tells them apart.
-        for (index, planned) in plan.objects.iter().enumerate().skip(first) {
-            let position = objects
-                .iter()
-                .position(|object| object.attach_path == planned.attach_path);
-            let file = position.and_then(|position| self.known.get_mut(&ids[position]));
-            if let Some(known) = file {
-                known.planned = Some(index);
-            }
-            if let Some(position) = position {
-                self.debug.push(Arc::clone(objects[position].file.debug()));
-            }
-        }
-        self.hold(plan, first)?;
+        self.file(plan, first, opened, &objects);
         self.cut(plan);
+        drop(objects);
+        heap::give_back();
         Ok(added)
     }
 
+    /// Whether anything of a file can matter: functions that are asked for, or what it speaks for.
+    fn may_hold_something(&self, file: &MappedFile) -> bool {
+        let name = file_name(&file.path);
+        self.care != Care::AssumesTheWorst || self.scope.request().may_want(&name, &file.path)
+    }
+
+    /// Opens a file that nobody has looked at: none if it cannot be opened, as its process has ended, or is a copy of one
+    /// that is known.
+    fn hold(&mut self, file: MappedFile, plan: &mut Plan) -> Option<Opened> {
+        if let Some(placement) = self.placement(file.id) {
+            // A library that turns out to be a program as well: it is held already.
+            return Some(Opened {
+                path: plan.objects[placement.object].place(placement.copy).clone(),
+                held: None,
+                build: None,
+                file,
+            });
+        }
+        let opened = File::open(&file.attach_path).and_then(|content| {
+            let held = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_PATH)
+                .open(&file.attach_path)?;
+            Ok((content, held))
+        });
+        let (content, held) = opened
+            .inspect_err(|error| log::debug!("left out `{}`: {error}", file.path.display()))
+            .ok()?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+        let build = crate::object::build_id(&content).map(|id| (file.path.clone(), id));
+        let known = build.as_ref().and_then(|build| self.builds.get(build));
+        if let Some(known) = known.filter(|known| known.as_main || !file.is_main) {
+            let placed = known.planned.map(|object| {
+                plan.objects[object].copies.push(path);
+                self.held.push(held);
+                let copy = plan.objects[object].copies.len();
+                Placement { object, copy }
+            });
+            let as_main = file.is_main;
+            self.known.insert(file.id, Known { placed, as_main });
+            return None;
+        }
+        Some(Opened {
+            file,
+            path,
+            held: Some(held),
+            build,
+        })
+    }
+
     /// Reads files. One that is no ELF file (a JIT's, a font) has no functions; a program must be one.
-    fn open(
-        &mut self,
-        files: Vec<MappedFile>,
-        plan: &Plan,
-    ) -> Result<Vec<(FileId, MappedObject)>, SessionError> {
-        let mut objects = Vec::new();
-        for file in files {
-            let root = file.root();
+    fn read(&mut self, files: Vec<Opened>) -> Result<(Vec<Opened>, Vec<MappedObject>), SessionError> {
+        // One of many that cannot be read must not stand in the way of the others.
+        let programs = files.iter().filter(|opened| opened.file.is_main).count();
+        let is_alone = self.room.is_none() && programs <= 1;
+        let mut read = Vec::new();
+        for opened in files {
             let MappedFile {
-                id,
-                attach_path,
-                path,
-                is_main,
-            } = file;
-            let known = self.known.entry(id).or_default();
+                id, path, is_main, ..
+            } = &opened.file;
+            let known = self.known.entry(*id).or_default();
             known.as_main |= is_main;
-            let attach_path = known
-                .planned
-                .map_or(attach_path, |object| plan.objects[object].attach_path.clone());
-            let name = file_name(&path);
-            let search = self.search(&name, &path, (root.clone(), is_main));
-            match ObjectFile::open_with(&attach_path, name.clone(), search) {
+            let (name, root) = (file_name(path), opened.file.root());
+            let search = self.search(&name, path, (root.clone(), *is_main));
+            match ObjectFile::open_with(&opened.path, name.clone(), search) {
                 Ok(file) => {
-                    self.seen.push(Seen {
-                        path: path.clone(),
-                        attach_path: attach_path.clone(),
-                        root,
-                        is_main,
-                    });
                     let object = MappedObject {
-                        attach_path,
-                        path,
+                        attach_path: opened.path.clone(),
+                        path: path.clone(),
                         name,
-                        is_main,
+                        is_main: *is_main,
                         file,
                     };
-                    objects.push((id, object));
+                    self.note_seen(&object, root);
+                    read.push((opened, object));
                 }
-                Err(error) if is_main => return Err(error.into()),
+                Err(error) if *is_main && is_alone => return Err(error.into()),
+                Err(error) if *is_main => log::warn!("left out `{}`: {error}", path.display()),
                 Err(error) => log::debug!("left out `{}`: {error}", path.display()),
             }
         }
-        objects.sort_by_key(|(_, object)| !object.is_main);
-        Ok(objects)
+        read.sort_by_key(|(_, object)| !object.is_main);
+        Ok(read.into_iter().unzip())
     }
 
-    /// Opens the plan's files from number `first` on, and gives the kernel the descriptors instead of paths.
-    fn hold(&mut self, plan: &mut Plan, first: usize) -> Result<(), SessionError> {
-        for object in &mut plan.objects[first..] {
-            let open = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_PATH)
-                .open(&object.attach_path);
-            let file = open.map_err(|source| SessionError::System {
-                what: "open a file that the target maps",
-                source,
-            })?;
-            object.attach_path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-            self.held.push(file);
+    /// Remembers a file for what is said of patterns that match nothing: only before the session begins.
+    fn note_seen(&mut self, object: &MappedObject, root: Option<PathBuf>) {
+        if self.room.is_none() {
+            self.seen.push(Seen {
+                path: object.path.clone(),
+                attach_path: object.attach_path.clone(),
+                root,
+                is_main: object.is_main,
+            });
         }
-        Ok(())
+    }
+
+    /// Remembers where the objects of the plan from number `first` on lie. Only the files of these stay open, and, until
+    /// the session begins, all.
+    fn file(&mut self, plan: &Plan, first: usize, opened: Vec<Opened>, objects: &[MappedObject]) {
+        for (opened, object) in opened.into_iter().zip(objects) {
+            let planned = plan.objects.iter().enumerate().skip(first);
+            // Files of two containers have the same path: the descriptor tells them apart.
+            let mut planned = planned.filter(|(_, planned)| planned.attach_path == object.attach_path);
+            let planned = planned.next().map(|(index, _)| index);
+            if let Some(known) = self.known.get_mut(&opened.file.id)
+                && known.placed.is_none()
+            {
+                known.placed = planned.map(|object| Placement { object, copy: 0 });
+            }
+            if let Some(build) = opened.build {
+                let as_main = opened.file.is_main;
+                self.builds.insert(build, Build { planned, as_main });
+            }
+            if planned.is_some() {
+                self.held.extend(opened.held);
+            } else if self.room.is_none() {
+                self.waiting.extend(opened.held);
+            }
+        }
+        // By object, in the order of the plan.
+        for planned in &plan.objects[first..] {
+            let of = objects
+                .iter()
+                .find(|object| object.attach_path == planned.attach_path);
+            self.debug
+                .extend(of.map(|object| Arc::clone(object.file.debug())));
+        }
+        self.probed = plan.objects.len();
+        if self.known.len() > KEPT {
+            // They are looked at again when they come again.
+            self.known.retain(|_, known| known.placed.is_some());
+            self.builds.retain(|_, build| build.planned.is_some());
+        }
     }
 
     /// Leaves out what the counters have no room for.
@@ -297,9 +405,9 @@ impl Catalog {
     }
 
     /// Plans the returns anew of all functions that have return probes because nothing spoke against them.
-    fn replan(&self, plan: &mut Plan, objects: usize) -> Result<Vec<FunctionId>, SessionError> {
+    fn replan(&self, plan: &mut Plan, facts: ProcessFacts) -> Result<Vec<FunctionId>, SessionError> {
         let mut changed = Vec::new();
-        for number in 0..objects {
+        for number in 0..plan.objects.len() {
             let depends = |returns: &Returns| match returns {
                 Returns::ReturnProbe(reason) => *reason != ReturnProbeReason::Forced,
                 Returns::ExitSites(..) | Returns::EntryOnly(_) => false,
@@ -323,7 +431,7 @@ impl Catalog {
                 .functions
                 .chunk_by_mut(|one, other| one.object == other.object);
             for run in runs.filter(|run| run[0].object == number) {
-                changed.append(&mut self.scope.replan(run, &object, self.facts)?);
+                changed.append(&mut self.scope.replan(run, &object, facts)?);
             }
         }
         Ok(changed)

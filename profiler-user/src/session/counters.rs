@@ -58,11 +58,11 @@ impl Counters {
         totals
     }
 
-    /// A function's histogram in one group; empty where there is none.
+    /// The histogram of functions together in one group; empty where there is none.
     pub fn histogram(
         &mut self,
         kernel: &Kernel,
-        function: FunctionId,
+        functions: &[FunctionId],
         of_rows: &[usize],
         group: usize,
     ) -> Histogram {
@@ -70,11 +70,12 @@ impl Counters {
             return Histogram::default();
         };
         let mut buckets = vec![0; kernel.layout.buckets() as usize];
-        for row in 0..rows(kernel, of_rows) {
-            let slot = kernel.slot(row, function);
-            let returns = kernel.stats.get(slot).returns;
-            if returns > 0 && group_of(of_rows, row) == group {
-                self.add_slot(kernel, slot, returns, &mut buckets);
+        for row in (0..rows(kernel, of_rows)).filter(|row| group_of(of_rows, *row) == group) {
+            for slot in functions.iter().map(|function| kernel.slot(row, *function)) {
+                let returns = kernel.stats.get(slot).returns;
+                if returns > 0 {
+                    self.add_slot(kernel, slot, returns, &mut buckets);
+                }
             }
         }
         Histogram { resolution, buckets }

@@ -2,88 +2,94 @@
 //!
 //! The same can be told twice, on two ways and in any order: everything here looks at what is, and does what is missing.
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use super::SessionError;
 use super::ahead;
 use super::catalog::Added;
-use super::reader::Notice;
+use super::groups::Verdict;
 use super::roster::Origin;
 use super::state::State;
-use crate::kernel::lifecycle::LifeEvent;
-use crate::kernel::{Reach, link};
+use crate::kernel::Reach;
+use crate::kernel::lifecycle::{LifeEvent, Mapping};
 use crate::object::{ObjectError, is_system_library};
+use crate::probe::plan::Placement;
 use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
-use crate::target::process::{MappedFile, Process};
+use crate::target::process::{MappedFile, Process, start_ticks};
+
+/// How long a runtime may take to tell the name of a container that it has started.
+const DOUBT: Duration = Duration::from_secs(3);
+/// Processes that are in doubt at a time: where more start, some wait for the next look at everything.
+const MOST_DOUBTFUL: usize = 256;
 
 /// What tells of the end of a process that joined.
-pub(super) type End = (u32, OwnedFd);
+pub(super) struct End {
+    pub(super) pid: u32,
+    /// Tells it from a later process with the same id.
+    pub(super) start_ticks: u64,
+    pub(super) notice: OwnedFd,
+}
 
 impl State {
     /// Something happened to a process of the host. Returns what tells of the ends of those that joined.
     pub(super) fn life(&mut self, event: &LifeEvent) -> Result<Vec<End>, SessionError> {
-        match *event {
-            LifeEvent::Forked { parent, child } => self.forked(parent, child),
+        match event {
+            LifeEvent::Forked { parent, child } => Ok(self.forked(*parent, *child)),
             LifeEvent::Executed { pid } => {
                 if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
-                    memory.replaced(pid, heap);
+                    memory.replaced(*pid, heap);
                 }
-                self.executed(pid)
+                self.executed(*pid)
             }
-            LifeEvent::Mapped {
-                pid, start, length, ..
-            } => {
+            LifeEvent::Mapped(mapping) => {
                 if let Some(memory) = &mut self.memory {
-                    memory.told(event);
+                    memory.told(mapping);
                 }
-                self.mapped(pid, start, length)?;
-                Ok(Vec::new())
+                let looked_at = self.mapped(mapping);
+                if mapping.suspends {
+                    // Where it failed return probes stay suspended, until all is looked at again.
+                    match looked_at {
+                        Ok(()) => self.suspension.end(),
+                        Err(_) => self.unexamined += 1,
+                    }
+                }
+                looked_at.map(|()| Vec::new())
             }
             // A descriptor of the process tells it exactly.
             LifeEvent::Ended { pid: _ } => Ok(Vec::new()),
-            LifeEvent::Missed(_) => self.rescan(),
-        }
-    }
-
-    /// Says what was done.
-    pub(super) fn tell_news(&mut self) {
-        for news in self.news.drain(..) {
-            log::info!("{news}");
-        }
-    }
-
-    /// What was told when the session had ended: children are counted, and no more.
-    pub(super) fn too_late(&mut self, notice: &Notice) {
-        if let (Some(memory), Notice::Life(event)) = (&mut self.memory, notice) {
-            memory.told(event);
-        }
-        let (parent, child) = match notice {
-            Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {
-                (*parent, *child)
-            }
-            Notice::Life(_) | Notice::Exec { .. } | Notice::Failed => return,
-        };
-        if self.roster.contains(parent) && !self.roster.has_come(child) {
-            self.roster.came(child, Origin::Child);
-            self.roster.missed += 1;
+            LifeEvent::Missed(_) => Ok(self.rescan()),
         }
     }
 
     /// A process was made.
-    pub(super) fn forked(&mut self, parent: u32, child: u32) -> Result<Vec<End>, SessionError> {
-        if self.roster.contains(child) {
-            return Ok(Vec::new());
+    pub(super) fn forked(&mut self, parent: u32, child: u32) -> Vec<End> {
+        if self.is_still(child) {
+            return Vec::new();
         }
         if self.roster.contains(parent) {
-            return self.join(child, Origin::Child, Some(parent)).map(Vec::from_iter);
+            return Vec::from_iter(self.join(child, Origin::Child, Some(parent)));
         }
         self.consider(child)
     }
 
+    /// Whether a process is a target already, and not another one that has got its id since.
+    pub(super) fn is_still(&mut self, pid: u32) -> bool {
+        let Some(known) = self.roster.get_mut(pid).map(|member| member.start_ticks) else {
+            return false;
+        };
+        if start_ticks(pid).is_some_and(|now| now != known) {
+            self.leave(pid);
+            return false;
+        }
+        true
+    }
+
     /// A process runs another program now.
     pub(super) fn executed(&mut self, pid: u32) -> Result<Vec<End>, SessionError> {
-        let Some(origin) = self.roster.origin(pid) else {
-            return self.consider(pid);
+        let origin = self.roster.origin(pid).filter(|_| self.is_still(pid));
+        let Some(origin) = origin else {
+            return Ok(self.consider(pid));
         };
         let stays = self.tracker.selector.children || self.still_meant(pid, origin);
         if !stays {
@@ -91,7 +97,6 @@ impl State {
             self.roster_notes.replaced.insert(pid);
             return Ok(Vec::new());
         }
-        self.groups.meet(pid, None, &mut self.tracker);
         match self.look(pid) {
             // A program that is no ELF file of ours ends nothing.
             Ok(()) | Err(SessionError::Target(_) | SessionError::Object(ObjectError::NotElf { .. })) => {
@@ -101,11 +106,12 @@ impl State {
         }
     }
 
-    /// The kernel side suspended return probes for a program that was executed; it has been looked at.
-    pub(super) fn examined(&self) {
-        if self.kernel.holds() > 0 {
-            self.kernel.release(1);
-        }
+    /// A process runs another program now, told by the kernel side, which suspended return probes for it, if `hold` is not 0.
+    pub(super) fn examined(&mut self, pid: u32, hold: u32, time_ns: u64) -> Result<Vec<End>, SessionError> {
+        self.groups.executed(pid, time_ns, &mut self.tracker);
+        let joined = self.executed(pid)?;
+        self.kernel.release(hold.into());
+        Ok(joined)
     }
 
     fn still_meant(&mut self, pid: u32, origin: Origin) -> bool {
@@ -114,45 +120,74 @@ impl State {
     }
 
     /// A process that is no target mapped, forked or executed: it may be one now.
-    fn consider(&mut self, pid: u32) -> Result<Vec<End>, SessionError> {
-        if self.tracker.selector.is_closed() || pid == std::process::id() || !self.tracker.means(pid) {
-            return Ok(Vec::new());
+    fn consider(&mut self, pid: u32) -> Vec<End> {
+        if self.tracker.selector.is_closed() || pid == std::process::id() {
+            return Vec::new();
         }
-        self.join(pid, Origin::Matched, None).map(Vec::from_iter)
+        match self.tracker.verdict(pid) {
+            Verdict::Meant => Vec::from_iter(self.join(pid, Origin::Matched, None)),
+            Verdict::Doubtful => {
+                if self.doubtful.len() < MOST_DOUBTFUL {
+                    self.doubtful.push((pid, Instant::now() + DOUBT));
+                }
+                Vec::new()
+            }
+            Verdict::NotMeant => Vec::new(),
+        }
     }
 
-    /// Makes a process a target. `None`: it has ended.
-    pub(super) fn join(
-        &mut self,
-        pid: u32,
-        origin: Origin,
-        parent: Option<u32>,
-    ) -> Result<Option<End>, SessionError> {
+    /// Looks again at processes in containers whose runtime had not told their names yet.
+    pub(super) fn reconsider(&mut self) -> Vec<End> {
+        let now = Instant::now();
+        let mut ends = Vec::new();
+        for (pid, until) in std::mem::take(&mut self.doubtful) {
+            if self.roster.contains(pid) {
+                continue;
+            }
+            match self.tracker.verdict(pid) {
+                Verdict::Meant => ends.extend(self.join(pid, Origin::Matched, None)),
+                Verdict::Doubtful if now < until => self.doubtful.push((pid, until)),
+                Verdict::Doubtful | Verdict::NotMeant => {}
+            }
+        }
+        ends
+    }
+
+    /// Makes a process a target. `None`: it has ended, or cannot be one, which is said.
+    pub(super) fn join(&mut self, pid: u32, origin: Origin, parent: Option<u32>) -> Option<End> {
         let is_news = !self.roster.has_come(pid);
         self.roster.came(pid, origin);
-        let end = Process::open(pid).and_then(|process| process.end_notice());
-        let Ok(end) = end else {
+        let notice = Process::open(pid).and_then(|process| process.end_notice());
+        let Ok(notice) = notice else {
             self.groups.meet(pid, parent, &mut self.tracker);
             self.roster.missed += u64::from(is_news);
-            return Ok(None);
+            return None;
         };
-        self.roster.insert(pid, origin);
+        let start_ticks = start_ticks(pid).unwrap_or_default();
+        self.roster.insert(pid, origin, start_ticks);
+        self.shared.insert(pid);
         self.groups.meet(pid, parent, &mut self.tracker);
         match self.look(pid) {
             // Without a program it is between two: what it maps is told as it maps it.
-            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => Ok(Some((pid, end))),
+            Ok(()) | Err(SessionError::Target(TargetError::NoProgram { .. })) => {}
             Err(SessionError::Target(_)) => {
                 self.roster.missed += u64::from(is_news);
                 self.leave(pid);
-                Ok(None)
+                return None;
             }
             Err(SessionError::Object(error)) => {
                 log::warn!("process {pid} is left out: {error}");
                 self.leave(pid);
-                Ok(None)
+                return None;
             }
-            Err(error) => Err(error),
+            // It stays a target: the next look may succeed.
+            Err(error) => self.note_failure(&error),
         }
+        Some(End {
+            pid,
+            start_ticks,
+            notice,
+        })
     }
 
     /// Looks at what a target maps, and attaches what is wanted of it.
@@ -168,7 +203,7 @@ impl State {
                 ..ProcessFacts::default()
             };
             let learnt = self.setup.catalog.learn(&mut self.setup.plan, seccomp)?;
-            self.renew(&learnt)?;
+            self.renew(learnt)?;
         }
         let ahead = ahead::files(&process, self.setup.catalog.scope().request());
         let files: Vec<MappedFile> = process.mapped_files()?.into_iter().chain(ahead).collect();
@@ -194,21 +229,21 @@ impl State {
         if !all_known {
             self.grow(files)?;
         }
-        let objects: Vec<usize> = ids
+        let placements: Vec<Placement> = ids
             .into_iter()
-            .filter_map(|id| self.setup.catalog.object(id))
+            .filter_map(|id| self.setup.catalog.placement(id))
             .collect();
         let mut attached = Vec::new();
-        for object in objects {
+        for placement in placements {
             let is_new = self
                 .roster
                 .get_mut(pid)
-                .is_some_and(|member| member.objects.insert(object));
+                .is_some_and(|member| member.objects.insert(placement));
             if is_new {
                 let reached = (self.kernel.reach == Reach::Process).then_some(pid);
                 self.attachments
-                    .attach_object(&self.kernel, &self.setup.plan, object, reached)?;
-                attached.push(self.setup.plan.objects[object].name.as_str());
+                    .attach_object(&self.kernel, &self.setup.plan, placement, reached)?;
+                attached.push(self.setup.plan.objects[placement.object].name.as_str());
             }
         }
         if !attached.is_empty() {
@@ -221,38 +256,49 @@ impl State {
     /// Adds what is wanted of files that nobody has looked at to the plan. Meanwhile no return probe is armed: they may
     /// bring what return probes would break, unless they are of the C library.
     fn grow(&mut self, files: Vec<MappedFile>) -> Result<(), SessionError> {
-        let is_harmless = |file: &MappedFile| {
+        let may_harm = |file: &MappedFile| {
             let name = file.path.file_name().unwrap_or_default();
-            is_system_library(&name.to_string_lossy())
+            !self.setup.catalog.knows(file.id, file.is_main) && !is_system_library(&name.to_string_lossy())
         };
-        self.kernel.suspend_returns(!files.iter().all(is_harmless));
+        let suspends = files.iter().any(may_harm);
+        if suspends {
+            self.suspension.begin();
+        }
         let first = self.setup.plan.functions.len();
         let added = self.setup.catalog.add(&mut self.setup.plan, files);
         let grown = added.and_then(|added| {
             self.announce_functions(first);
             self.attachments.grow(&self.setup.plan);
-            self.renew(&added)
+            self.renew(added)
         });
-        self.kernel.suspend_returns(false);
+        match &grown {
+            Ok(()) if suspends => self.suspension.end(),
+            // They stay suspended until all is looked at again.
+            Err(_) if suspends => self.unexamined += 1,
+            Ok(()) | Err(_) => {}
+        }
         grown
     }
 
-    fn renew(&mut self, added: &Added) -> Result<(), SessionError> {
-        if added.replanned.is_empty() {
+    /// Makes the links of functions anew whose returns are planned differently now, with those where that failed before.
+    fn renew(&mut self, added: Added) -> Result<(), SessionError> {
+        self.to_renew.extend(added.replanned);
+        if self.to_renew.is_empty() {
             return Ok(());
         }
-        self.roster_notes.replanned += added.replanned.len() as u64;
         self.attachments
-            .renew(&self.kernel, &self.setup.plan, &added.replanned)?;
+            .renew(&self.kernel, &self.setup.plan, &self.to_renew)?;
+        let renewed = std::mem::take(&mut self.to_renew).len();
+        self.roster_notes.replanned += renewed as u64;
         self.news.push(format!(
-            "the returns of {} functions are seen differently now: what a target maps could break return probes",
-            added.replanned.len()
+            "the returns of {renewed} functions are seen differently now: what a target maps could break return probes",
         ));
         Ok(())
     }
 
     /// A process mapped a file executable.
-    fn mapped(&mut self, pid: u32, start: u64, length: u64) -> Result<(), SessionError> {
+    fn mapped(&mut self, mapping: &Mapping) -> Result<(), SessionError> {
+        let pid = mapping.pid;
         if !self.roster.contains(pid) {
             return Ok(());
         }
@@ -260,7 +306,7 @@ impl State {
         let Ok(process) = Process::open(pid) else {
             return Ok(());
         };
-        let Some(file) = process.mapped_file(start, length) else {
+        let Some(file) = process.mapped_file(mapping.start, mapping.length) else {
             // Unmapped since, or split: what is there now is looked at.
             return self.look_again(pid);
         };
@@ -269,46 +315,44 @@ impl State {
         }
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
+            Ok(()) => {
+                self.shared.examined(mapping.file);
+                Ok(())
+            }
             result => result,
         }
     }
 
-    fn look_again(&mut self, pid: u32) -> Result<(), SessionError> {
+    pub(super) fn look_again(&mut self, pid: u32) -> Result<(), SessionError> {
         match self.look(pid) {
             Err(SessionError::Target(_) | SessionError::Object(_)) => Ok(()),
             result => result,
         }
     }
 
-    /// Looks at all processes of the host: the safety net under the kernel's messages.
-    pub(super) fn rescan(&mut self) -> Result<Vec<End>, SessionError> {
-        for pid in self.roster.pids() {
-            self.look_again(pid)?;
+    /// A target has ended. What took its id since stays.
+    pub(super) fn ended(&mut self, pid: u32, started: u64) {
+        let is_it = |ticks: u64| ticks == started;
+        if self
+            .roster
+            .get_mut(pid)
+            .is_some_and(|member| is_it(member.start_ticks))
+        {
+            self.leave(pid);
         }
-        let mut ends = Vec::new();
-        for identity in self.tracker.find() {
-            if !self.roster.contains(identity.pid) {
-                let origin = if self.tracker.selector.matches(&identity) {
-                    Origin::Matched
-                } else {
-                    Origin::Child
-                };
-                ends.extend(self.join(identity.pid, origin, Some(identity.parent))?);
-            }
-        }
-        Ok(ends)
     }
 
     /// A process is no target any more. Its links go beside the loop, since the kernel takes its time.
     pub(super) fn leave(&mut self, pid: u32) {
         self.roster.remove(pid);
+        self.shared.remove(pid);
         self.kernel.remove_target(pid);
         if let (Some(memory), Some(heap)) = (&mut self.memory, &mut self.kernel.heap) {
             memory.left(pid, heap);
         }
         let links = self.attachments.forget(pid);
         if !links.is_empty() {
-            std::thread::spawn(move || link::detach(links));
+            self.detacher.detach(links);
         }
     }
 }

@@ -24,7 +24,8 @@ impl CostModel {
         Self { cost }
     }
 
-    fn hit(&self, price: Price) -> f64 {
+    /// What a hit costs, ns.
+    pub fn hit(&self, price: Price) -> f64 {
         match price {
             Price::Emulated => self.cost.emulated_ns,
             Price::SingleStepped => self.cost.single_stepped_ns,

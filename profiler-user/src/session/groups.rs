@@ -12,6 +12,17 @@ const OTHERS: &str = "(others)";
 /// Identities that are kept: ended processes may still have their first look ahead.
 const KEPT: usize = 16_384;
 
+/// Whether a process is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is.
+    Meant,
+    /// Not by what is known now.
+    Doubtful,
+    /// It is not.
+    NotMeant,
+}
+
 /// Which processes are meant, and who they are.
 pub(super) struct Tracker {
     pub(super) selector: Selector,
@@ -30,8 +41,26 @@ impl Tracker {
 
     /// Whether a process is meant by itself.
     pub(super) fn means(&mut self, pid: u32) -> bool {
-        self.identity(pid)
-            .is_some_and(|identity| self.selector.matches(&identity))
+        self.verdict(pid) == Verdict::Meant
+    }
+
+    /// The same; it is in doubt where its container has no name yet, which may be the one that was asked for.
+    pub(super) fn verdict(&mut self, pid: u32) -> Verdict {
+        let Some(identity) = self.identity(pid) else {
+            return Verdict::NotMeant;
+        };
+        let by_container = !self.selector.containers.is_empty() || !self.selector.pods.is_empty();
+        let unnamed = identity
+            .container
+            .as_ref()
+            .is_none_or(|container| !container.is_named());
+        if self.selector.matches(&identity) {
+            Verdict::Meant
+        } else if by_container && unnamed {
+            Verdict::Doubtful
+        } else {
+            Verdict::NotMeant
+        }
     }
 
     /// The processes that are meant now.
@@ -48,7 +77,8 @@ pub(super) struct Groups {
     /// By group: its values, in the order of the attributes.
     keys: Vec<Vec<String>>,
     index: HashMap<Vec<String>, usize>,
-    known: HashMap<u32, Identity>,
+    /// By process: who it was, since when (`CLOCK_MONOTONIC`, ns).
+    known: HashMap<u32, Vec<(u64, Identity)>>,
 }
 
 impl Groups {
@@ -104,24 +134,43 @@ impl Groups {
         self.by.iter().any(|attribute| !known.contains(attribute))
     }
 
-    /// A process has joined: who it is must be found out while it is there. One that is gone is like its parent.
+    /// A process has joined: who it is must be found out while it is there. A child is like its parent, until it executes
+    /// another program.
     pub(super) fn meet(&mut self, pid: u32, parent: Option<u32>, tracker: &mut Tracker) {
         if !self.needs_identity() {
             return;
         }
-        let like_parent = || {
-            let parent = self.known.get(&parent?)?;
+        let like_parent = parent.and_then(|parent| {
+            let (_, parent) = self.known.get(&parent)?.last()?;
+            let inner_pid = tracker.identity(pid).map_or(0, |identity| identity.inner_pid);
             Some(Identity {
                 pid,
+                inner_pid,
                 ..parent.clone()
             })
-        };
-        if let Some(identity) = tracker.identity(pid).or_else(like_parent) {
+        });
+        if let Some(identity) = like_parent.or_else(|| tracker.identity(pid)) {
             if self.known.len() >= KEPT {
                 self.known.clear();
             }
-            self.known.insert(pid, identity);
+            self.known.insert(pid, vec![(0, identity)]);
         }
+    }
+
+    /// A process runs another program since `time_ns`.
+    pub(super) fn executed(&mut self, pid: u32, time_ns: u64, tracker: &mut Tracker) {
+        if self.needs_identity()
+            && let Some(identity) = tracker.identity(pid)
+        {
+            self.known.entry(pid).or_default().push((time_ns, identity));
+        }
+    }
+
+    /// Who a process was at `time_ns`, as far as that was found out.
+    fn identity_at(&self, pid: u32, time_ns: u64) -> Option<&Identity> {
+        let known = self.known.get(&pid)?;
+        let then = known.iter().rev().find(|(since, _)| *since <= time_ns);
+        then.or(known.first()).map(|(_, identity)| identity)
     }
 
     /// Finds out whose the rows are that were given since.
@@ -143,8 +192,8 @@ impl Groups {
 
     fn key(&mut self, owner: &RowOwner, tracker: &mut Tracker) -> Vec<String> {
         let identity = if self.needs_identity() {
-            let now = tracker.identity(owner.pid);
-            now.or_else(|| self.known.get(&owner.pid).cloned())
+            let then = self.identity_at(owner.pid, owner.since_ns).cloned();
+            then.or_else(|| tracker.identity(owner.pid))
         } else {
             None
         };
@@ -161,6 +210,7 @@ impl Groups {
             | Attribute::User
             | Attribute::Cgroup
             | Attribute::Container
+            | Attribute::ContainerId
             | Attribute::Image
             | Attribute::Pod
             | Attribute::Namespace

@@ -15,6 +15,7 @@ use super::summary_json::SummaryFile;
 use super::watch::Watch;
 use super::{Outcome, SessionError};
 use crate::cli::config::{DisplayConfig, OnLoss, SessionConfig};
+use crate::kernel::capability;
 use crate::record::escape::escaped;
 use crate::target::command::{self, RunningCommand};
 use crate::target::process;
@@ -97,10 +98,10 @@ impl Session {
             source,
         })?;
         let ended = runtime.block_on(async {
-            let mut events = EventLoop::new(&settings, state.observe_period(), ends, &target)?;
+            let mut events = EventLoop::new(&settings, &mut state, ends, &target)?;
             // What happened between the first look and the first message.
-            let late = state.rescan()?;
-            events.watch_ends(late)?;
+            let late = state.rescan();
+            events.watch_ends(&mut state, late);
             // Only now: who waits for this line may send a signal at once.
             announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
@@ -150,10 +151,11 @@ struct EventLoop {
     observe: Interval,
     rescan: Interval,
     deadline: Option<tokio::time::Instant>,
-    /// Each waits for the end of a process, and tells its id.
-    ends: JoinSet<u32>,
+    /// Each waits for the end of a process, and tells its id and when it started.
+    ends: JoinSet<(u32, u64)>,
     /// Processes that start later can be targets: the session goes on without any.
     patient: bool,
+    sees_host_pids: bool,
     /// The command, if one was started.
     command: Option<u32>,
 }
@@ -161,7 +163,7 @@ struct EventLoop {
 impl EventLoop {
     fn new(
         settings: &Settings,
-        observe_every: Duration,
+        state: &mut State,
         ends: Vec<ProcessEnd>,
         target: &Target,
     ) -> Result<Self, SessionError> {
@@ -181,35 +183,45 @@ impl EventLoop {
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
-            observe: every(observe_every),
+            observe: every(state.observe_period()),
             rescan: every(settings.rescan_every),
             deadline: settings
                 .duration
                 .map(|duration| tokio::time::Instant::now() + duration),
             ends: JoinSet::new(),
             patient: settings.patient,
+            sees_host_pids: capability::sees_host_pids(),
             command: match target {
                 Target::Command(command) => Some(command.pid()),
                 Target::Processes => None,
             },
         };
-        events.watch_ends(ends)?;
+        events.watch_ends(state, ends);
         Ok(events)
     }
 
-    fn watch_ends(&mut self, ends: Vec<ProcessEnd>) -> Result<(), SessionError> {
-        for (pid, notice) in ends {
-            let notice = process::watch_end(notice).map_err(|source| SessionError::System {
-                what: "watch for a target's end",
-                source,
-            })?;
+    /// What cannot be watched is found by the next look at everything.
+    fn watch_ends(&mut self, state: &mut State, ends: Vec<ProcessEnd>) {
+        for ProcessEnd {
+            pid,
+            start_ticks,
+            notice,
+        } in ends
+        {
+            let notice = match process::watch_end(notice) {
+                Ok(notice) => notice,
+                Err(source) => {
+                    let what = "watch for a target's end";
+                    state.note_failure(&SessionError::System { what, source });
+                    continue;
+                }
+            };
             self.ends.spawn(async move {
                 // An error tells no less that there is nothing more to wait for.
                 drop(notice.readable().await);
-                pid
+                (pid, start_ticks)
             });
         }
-        Ok(())
     }
 
     async fn run(
@@ -238,20 +250,28 @@ impl EventLoop {
                         return Ok(End::TargetEnded);
                     }
                 }
-                Some(notice) = notices.recv() => {
-                    if let Some(end) = self.noticed(state, notice)? {
-                        return Ok(end);
+                _ = self.rescan.tick() => {
+                    let joined = state.rescan();
+                    self.watch_ends(state, joined);
+                }
+                _ = self.observe.tick() => {
+                    if let Err(error) = state.observe() {
+                        state.note_failure(&error);
                     }
+                    let joined = state.reconsider();
+                    self.watch_ends(state, joined);
+                    state.tell_news();
                 }
-                _ = self.rescan.tick(), if self.patient => {
-                    let joined = state.rescan()?;
-                    self.watch_ends(joined)?;
-                }
-                _ = self.observe.tick() => state.observe()?,
                 _ = self.refresh.tick(), if display.is_live() => {
                     if !state.refresh_memory(display)? {
                         let summary = state.summary(display.view());
                         display.refresh(&summary)?;
+                    }
+                }
+                // Last: a storm of them must not keep the governor and the screen from their turn.
+                Some(notice) = notices.recv() => {
+                    if let Some(end) = self.noticed(state, notice) {
+                        return Ok(end);
                     }
                 }
             }
@@ -259,28 +279,31 @@ impl EventLoop {
     }
 
     /// A process has ended. `true`: so has the target. A command's end is the session's; followed children may live on.
-    fn ended(&mut self, state: &mut State, pid: Option<u32>) -> bool {
-        if let Some(pid) = pid {
-            state.leave(pid);
+    fn ended(&mut self, state: &mut State, ended: Option<(u32, u64)>) -> bool {
+        if let Some((pid, start_ticks)) = ended {
+            state.ended(pid, start_ticks);
         }
         let alone = self.ends.is_empty() && !self.patient;
         alone || self.command.is_some_and(|pid| !process::is_alive(pid))
     }
 
-    fn noticed(&mut self, state: &mut State, notice: Notice) -> Result<Option<End>, SessionError> {
+    fn noticed(&mut self, state: &mut State, notice: Notice) -> Option<End> {
         let joined = match notice {
-            Notice::Failed => return Ok(Some(End::RecorderFailed)),
-            Notice::Exec { pid } => {
-                let joined = state.executed(pid)?;
-                state.examined();
-                joined
-            }
-            Notice::Forked { parent, child } => state.forked(parent, child)?,
-            Notice::Life(event) => state.life(&event)?,
+            Notice::Failed => return Some(End::RecorderFailed),
+            // The kernel side's ids are not ours: perf events tell the same with ours.
+            Notice::Exec { .. } | Notice::Forked { .. } if !self.sees_host_pids => Ok(Vec::new()),
+            Notice::Exec { pid, hold, time_ns } => state.examined(pid, hold, time_ns),
+            Notice::Forked { parent, child } => Ok(state.forked(parent, child)),
+            Notice::Life(event) => state.life(&event),
         };
-        self.watch_ends(joined)?;
+        // What one process does must not end the session of all.
+        let joined = joined.unwrap_or_else(|error| {
+            state.note_failure(&error);
+            Vec::new()
+        });
+        self.watch_ends(state, joined);
         state.tell_news();
-        Ok(None)
+        None
     }
 
     /// A command is told, where its terminal has not told it already, and the session waits for its end. A second signal

@@ -22,10 +22,12 @@ mod groups;
 mod live;
 mod names;
 mod roster;
+mod safety;
 mod start;
 mod state;
 mod summary;
 mod targets;
+mod twins;
 mod watch;
 
 use std::process::ExitStatus;

@@ -39,6 +39,10 @@ pub enum Notice {
     Exec {
         /// The process.
         pid: u32,
+        /// The number of the hold on return probes that was set for it; 0 = none.
+        hold: u32,
+        /// When, `CLOCK_MONOTONIC`, ns.
+        time_ns: u64,
     },
     /// Something happened to a process of the host.
     Life(LifeEvent),
@@ -61,6 +65,8 @@ pub struct ReaderResult {
 
 /// What becomes of events.
 pub struct Reading {
+    /// What the ring of events holds.
+    stream: Stream,
     pipeline: Option<EventPipeline>,
     /// Writes allocations, which are then what the ring has.
     pub(super) timeline: Option<Timeline>,
@@ -75,6 +81,7 @@ impl Reading {
         const BYTES_PER_SECOND: f64 = (64 << 20) as f64;
         let patience = (f64::from(ring_bytes) / BYTES_PER_SECOND).min(2.0);
         Self {
+            stream: pipeline.as_ref().map_or(Stream::Functions, EventPipeline::stream),
             pipeline,
             timeline: None,
             lines,
@@ -100,6 +107,7 @@ impl Reader {
     pub fn start(
         (events, processes): (Ring, Ring),
         Reading {
+            stream,
             pipeline,
             timeline,
             lines,
@@ -117,6 +125,7 @@ impl Reader {
         });
         let mut reading = Loop {
             events,
+            stream,
             processes,
             pipeline,
             timeline,
@@ -155,6 +164,7 @@ impl Reader {
 
 struct Loop {
     events: Ring,
+    stream: Stream,
     processes: Ring,
     pipeline: Option<EventPipeline>,
     timeline: Option<Timeline>,
@@ -221,6 +231,7 @@ impl Loop {
     fn turn(&mut self, only_processes: bool) -> usize {
         let Self {
             events,
+            stream,
             processes,
             pipeline,
             timeline,
@@ -248,7 +259,7 @@ impl Loop {
                 if outlet.is_news(message) {
                     outlet.take_processes(processes);
                 }
-                outlet.take(Stream::Functions, message);
+                outlet.take(*stream, message);
             });
             if taken.is_none() {
                 break;
@@ -261,6 +272,7 @@ impl Loop {
     fn attempt(&mut self, action: impl FnOnce(&mut EventPipeline) -> Result<(), RecorderError>) {
         let Self {
             events: _,
+            stream: _,
             processes: _,
             pipeline,
             timeline: _,
@@ -280,6 +292,7 @@ impl Loop {
         self.attempt(|pipeline| pipeline.losses(losses));
         let Self {
             events: _,
+            stream: _,
             processes: _,
             pipeline,
             timeline,
@@ -375,7 +388,16 @@ fn notice(message: &[u8]) -> Option<Notice> {
             parent: event.pid,
             child: event.child,
         }),
-        Event::Exec(event) => Some(Notice::Exec { pid: event.pid }),
-        Event::Call(_) | Event::Return(_) | Event::ThreadSeen(_) | Event::ThreadExit(_) => None,
+        Event::Exec(event) => Some(Notice::Exec {
+            pid: event.pid,
+            hold: event.child,
+            time_ns: event.time_ns,
+        }),
+        Event::Call(_)
+        | Event::Return(_)
+        | Event::CallWithMemory(_)
+        | Event::ReturnWithMemory(_)
+        | Event::ThreadSeen(_)
+        | Event::ThreadExit(_) => None,
     }
 }

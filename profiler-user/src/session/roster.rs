@@ -1,6 +1,8 @@
 //! The processes that are targets now.
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::probe::plan::Placement;
+
 /// Processes that are remembered: their fork may be told a second time.
 const REMEMBERED: usize = 16_384;
 
@@ -17,8 +19,10 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) origin: Origin,
+    /// When it started, in clock ticks since the boot.
+    pub(super) start_ticks: u64,
     /// The objects of the plan that are attached in it.
-    pub(super) objects: BTreeSet<usize>,
+    pub(super) objects: BTreeSet<Placement>,
 }
 
 /// The targets, by process id.
@@ -45,11 +49,12 @@ impl Roster {
         self.members.get(&pid).map(|member| member.origin)
     }
 
-    pub(super) fn insert(&mut self, pid: u32, origin: Origin) {
+    pub(super) fn insert(&mut self, pid: u32, origin: Origin, start_ticks: u64) {
         self.members.insert(
             pid,
             Member {
                 origin,
+                start_ticks,
                 objects: BTreeSet::new(),
             },
         );

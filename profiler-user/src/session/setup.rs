@@ -11,7 +11,7 @@ use crate::object::debug::{Debuginfod, Finder};
 use crate::probe::allocators::Allocators;
 use crate::probe::inlined::InlinedChoice;
 use crate::probe::pattern::Pattern;
-use crate::probe::plan::{Plan, Returns, ReturnsChoice};
+use crate::probe::plan::{Placement, Plan, Returns, ReturnsChoice};
 use crate::probe::planner::PlanError;
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
@@ -21,7 +21,7 @@ use crate::ui::plan_text;
 
 use super::SessionError;
 use super::ahead;
-use super::catalog::Catalog;
+use super::catalog::{Care, Catalog};
 
 /// What will be probed, and in which processes each file of the plan is mapped.
 pub struct Setup {
@@ -30,7 +30,7 @@ pub struct Setup {
     /// The files behind it.
     pub catalog: Catalog,
     /// By process: the objects of the plan that it maps, or may map later.
-    pub mapped_by: BTreeMap<u32, BTreeSet<usize>>,
+    pub mapped_by: BTreeMap<u32, BTreeSet<Placement>>,
     /// What the user must know before.
     pub warnings: Vec<String>,
     /// What was asked for and is not there yet.
@@ -100,6 +100,36 @@ pub fn first_facts(reach: Reach) -> ProcessFacts {
     }
 }
 
+/// A warning where the kernel side knows other process ids than we do.
+fn of_namespace() -> Option<String> {
+    (!capability::sees_host_pids()).then(|| {
+        "this is a pid namespace of its own: process ids in records are the host's, children are followed late, and `-a` is \
+         not to be had; run with the host's (`--pid host`)"
+            .to_owned()
+    })
+}
+
+/// A warning where the user asks for what can harm.
+fn of_returns(choice: ReturnsChoice) -> Option<String> {
+    (choice == ReturnsChoice::ReturnProbe).then(|| {
+        "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
+         coroutines and Go compute wrong results"
+            .to_owned()
+    })
+}
+
+fn care(mode: AttachMode, reach: Reach) -> Care {
+    match reach {
+        Reach::Targets { keep_on_exec: true } | Reach::Everyone => Care::AssumesTheWorst,
+        Reach::Process | Reach::Targets { keep_on_exec: false }
+            if mode == AttachMode::Session && capability::sees_host_pids() =>
+        {
+            Care::Suspends
+        }
+        Reach::Process | Reach::Targets { keep_on_exec: false } => Care::Wary,
+    }
+}
+
 /// Makes the plan for some processes: none where the first is waited for.
 pub fn plan(
     processes: &[Process],
@@ -114,10 +144,14 @@ pub fn plan(
     let mut facts = first_facts(reach);
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
     for process in processes {
-        let circumstances = process.circumstances()?;
+        let (circumstances, mapped) = match (process.circumstances(), process.mapped_files()) {
+            (Ok(circumstances), Ok(mapped)) => (circumstances, mapped),
+            // Among many some end while they are looked at.
+            (Err(_), _) | (_, Err(_)) if processes.len() > 1 && process.has_ended() => continue,
+            (circumstances, mapped) => (circumstances?, mapped?),
+        };
         facts.seccomp |= circumstances.seccomp && reach != Reach::Everyone;
         warnings.extend(process.debugged(&circumstances));
-        let mapped = process.mapped_files()?;
         for file in mapped.into_iter().chain(ahead::files(process, &request)) {
             let is_main = file.is_main;
             let (known, pids) = files.entry(file.id).or_insert_with(|| (file, Vec::new()));
@@ -125,28 +159,23 @@ pub fn plan(
             pids.push(process.pid);
         }
     }
-    let mut catalog = Catalog::new(request, finder, facts, mode != AttachMode::Session);
+    let mut catalog = Catalog::new(request, finder, facts, care(mode, reach));
     let mut plan = Plan::default();
+    warnings.extend(of_namespace());
     let by_file: Vec<(FileId, Vec<u32>)> = files
         .values()
         .map(|(file, pids)| (file.id, pids.clone()))
         .collect();
     catalog.add(&mut plan, files.into_values().map(|(file, _)| file).collect())?;
-    if config.probing.returns == ReturnsChoice::ReturnProbe {
-        warnings.push(
-            "return probes everywhere: a C++ exception or a Rust panic through a probed function aborts the target, \
-             coroutines and Go compute wrong results"
-                .to_owned(),
-        );
-    }
+    warnings.extend(of_returns(config.probing.returns));
     let follows_programs = matches!(reach, Reach::Targets { keep_on_exec: true });
     let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
     check_focus(&plan)?;
     warnings.append(&mut plan.notes);
-    let mut mapped_by: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+    let mut mapped_by: BTreeMap<u32, BTreeSet<Placement>> = BTreeMap::new();
     for (file, pids) in by_file {
         for (object, pid) in catalog
-            .object(file)
+            .placement(file)
             .into_iter()
             .flat_map(|it| pids.iter().map(move |pid| (it, pid)))
         {

@@ -1,5 +1,6 @@
 //! The beginning of a session: outputs, plan, kernel side, links, reader.
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ use super::setup::{self, Setup};
 use super::state::State;
 use super::summary_json::SummaryFile;
 use super::targets::Targets;
-use super::watch::Watch;
+use super::watch::{Shared, Watch};
 use crate::cli::config::SessionConfig;
 use crate::kernel::calibrate::{self, ProbeCost};
 use crate::kernel::heap::{HeapLayout, HeapSettings};
@@ -29,7 +30,8 @@ use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
 use crate::recorder::{EventPipeline, NewNames, Recorder};
 use crate::resolve::{self, Lines, LinesAhead, Processes, Threads};
-use crate::target::process::Process;
+use crate::target::TargetError;
+use crate::target::process::{Process, start_ticks};
 use crate::ui::mem_view::MemBy;
 
 /// Perf-event probes from which on their detaching takes seconds.
@@ -50,11 +52,16 @@ pub(super) fn start(
     started: Instant,
 ) -> Result<Session, SessionError> {
     setup::check_permissions()?;
+    capability::raise_descriptor_limit();
     let outputs = open_outputs(config)?;
     let memory = config.memory.as_ref().map(Memory::new).transpose()?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
-    let watch = Watch::start(sender.clone())?;
+    let shared = Arc::new(Shared::new(targets.selector.is_closed(), memory.is_some()));
+    for process in &targets.processes {
+        shared.insert(process.pid);
+    }
+    let watch = Watch::start(sender.clone(), &shared)?;
     let (mode, mut setup, cost) = plan(&targets, config)?;
     setup.check()?;
     let lines = read_lines(&setup, config)?;
@@ -81,6 +88,8 @@ pub(super) fn start(
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
+    shared.set_suspension(state.suspension.clone());
+    state.shared = shared;
     state.memory = memory;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
@@ -105,13 +114,15 @@ fn pipeline(
     more_names: Receiver<NewNames>,
 ) -> Result<EventPipeline, SessionError> {
     let names = resolve::function_names(&setup.plan, 0);
-    let mut pipeline = EventPipeline::with_processes(
-        names,
-        recorder,
+    let who = (
         Threads::of_this_machine(),
         Processes::of_this_machine(&config.columns),
-    )?;
+    );
+    let mut pipeline = EventPipeline::of_form(config.monitor.form, names, recorder, who)?;
     pipeline.expect_names(more_names);
+    for pid in setup.mapped_by.keys() {
+        pipeline.meet(*pid);
+    }
     Ok(pipeline)
 }
 
@@ -154,16 +165,23 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
     state.attachments.grow(&state.setup.plan);
     let mapped_by = std::mem::take(&mut state.setup.mapped_by);
     for process in processes {
-        state.roster.insert(process.pid, Origin::Matched);
+        let started = start_ticks(process.pid).unwrap_or_default();
+        state.roster.insert(process.pid, Origin::Matched, started);
         state.groups.meet(process.pid, None, &mut state.tracker);
         state.meet_for_memory(process.pid);
         state.kernel.add_target(process.pid, true)?;
         let objects = mapped_by.get(&process.pid).cloned().unwrap_or_default();
         let reached = (state.kernel.reach == Reach::Process).then_some(process.pid);
         for object in &objects {
-            state
-                .attachments
-                .attach_object(&state.kernel, &state.setup.plan, *object, reached)?;
+            let attached =
+                state
+                    .attachments
+                    .attach_object(&state.kernel, &state.setup.plan, *object, reached);
+            match attached {
+                // Among many some end meanwhile.
+                Err(SessionError::Target(TargetError::Ended { .. })) if processes.len() > 1 => break,
+                attached => attached?,
+            }
         }
         if let Some(member) = state.roster.get_mut(process.pid) {
             member.objects = objects;
@@ -181,10 +199,18 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
 }
 
 fn ends(processes: &[Process]) -> Result<Vec<End>, SessionError> {
-    let notices = processes
-        .iter()
-        .map(|process| Ok((process.pid, process.end_notice()?)));
-    notices.collect()
+    let end = |process: &Process| {
+        Ok::<_, SessionError>(End {
+            pid: process.pid,
+            notice: process.end_notice()?,
+            start_ticks: start_ticks(process.pid).unwrap_or_default(),
+        })
+    };
+    match processes {
+        [only] => Ok(vec![end(only)?]),
+        // One of many that has ended since has nothing to tell.
+        many => Ok(many.iter().filter_map(|process| end(process).ok()).collect()),
+    }
 }
 
 fn open_outputs(config: &SessionConfig) -> Result<Outputs, SessionError> {
@@ -237,6 +263,7 @@ fn load(
         goroutines: goroutines || may_come,
         ring_bytes: (config.recording.is_some() || heap.is_some_and(|heap| heap.events))
             .then_some(config.limits.ring_bytes),
+        detail: config.monitor.detail,
         heap,
     })?)
 }

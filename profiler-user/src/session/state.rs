@@ -1,5 +1,6 @@
 //! What a session has in its hands while it runs: the kernel side, its links, and what was counted.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use profiler_common::alloc::SHAPE_SHIFT;
@@ -17,8 +18,11 @@ use super::names::NamesSender;
 use super::roster::Roster;
 use super::setup::Setup;
 use super::targets::Targets;
+use super::twins::Twins;
+use super::watch::Shared;
 use crate::cli::config::SessionConfig;
-use crate::kernel::load::Kernel;
+use crate::kernel::link::Detacher;
+use crate::kernel::load::{Kernel, Suspension};
 use crate::probe::plan::{PlannedFunction, ReturnProbeReason, Returns};
 use crate::resolve::Lines;
 
@@ -39,6 +43,16 @@ pub(super) struct State {
     pub(super) notes: Vec<String>,
     /// What was done since it was last told.
     pub(super) news: Vec<String>,
+    /// What the listening thread knows, too.
+    pub(super) shared: Arc<Shared>,
+    pub(super) suspension: Suspension,
+    /// Suspensions for what could not be looked at.
+    pub(super) unexamined: u32,
+    /// Functions whose links could not be made anew yet.
+    pub(super) to_renew: Vec<FunctionId>,
+    pub(super) detacher: Detacher,
+    /// Processes that may be meant when more is known of them, and how long that is waited for.
+    pub(super) doubtful: Vec<(u32, Instant)>,
     pub(super) title: String,
     /// From the start to the last link, and the links' part of it.
     pub(super) startup: Duration,
@@ -51,6 +65,7 @@ pub(super) struct State {
     pub(super) roster: Roster,
     pub(super) roster_notes: RosterNotes,
     pub(super) groups: Groups,
+    pub(super) twins: Twins,
     pub(super) census: Option<Census>,
     /// Flags of functions when they begin: whether calls are recorded.
     pub(super) first_flags: u32,
@@ -67,6 +82,9 @@ pub(super) struct RosterNotes {
     pub(super) replaced: BTreeSet<u32>,
     /// Functions whose returns were planned anew, as something was loaded that could break return probes.
     pub(super) replanned: u64,
+    /// How often something that appeared could not be followed, and why the first time.
+    pub(super) failures: u64,
+    pub(super) first_failure: String,
 }
 
 impl State {
@@ -80,6 +98,7 @@ impl State {
     ) -> Self {
         let records = config.recording.is_some();
         let functions = setup.plan.functions.len();
+        let suspension = kernel.suspension();
         Self {
             kernel,
             attachments: Attachments::default(),
@@ -90,6 +109,12 @@ impl State {
             model,
             notes: Vec::new(),
             news: Vec::new(),
+            shared: Arc::default(),
+            suspension,
+            unexamined: 0,
+            to_renew: Vec::new(),
+            detacher: Detacher::default(),
+            doubtful: Vec::new(),
             title: targets.title,
             startup: Duration::ZERO,
             attach_time: Duration::ZERO,
@@ -100,6 +125,7 @@ impl State {
             roster: Roster::default(),
             roster_notes: RosterNotes::default(),
             groups: Groups::new(&config.group_by),
+            twins: Twins::default(),
             census: None,
             first_flags: if records { function_flags::EVENTS } else { 0 },
             memory: None,
@@ -110,10 +136,6 @@ impl State {
     /// How long it has been attached, or was.
     pub(super) fn elapsed(&self) -> Duration {
         self.ended_after.unwrap_or_else(|| self.attached.elapsed())
-    }
-
-    pub(super) fn function_ids(&self) -> impl Iterator<Item = FunctionId> + use<> {
-        (0..self.setup.plan.functions.len() as u32).map(FunctionId)
     }
 
     /// Looks at what was counted: the governor decides, and what it decides is done.
@@ -178,6 +200,9 @@ impl State {
     /// Functions joined the plan from number `first` on: the kernel side and the recording thread are told before they
     /// are attached.
     pub(super) fn announce_functions(&mut self, first: usize) {
+        if first == self.setup.plan.functions.len() && first > 0 {
+            return;
+        }
         for function in &self.setup.plan.functions[first..] {
             let focus = if function.focus { function_flags::FOCUS } else { 0 };
             let allocator = allocator_flags(function);
@@ -189,6 +214,7 @@ impl State {
             memory.announce(&self.setup.plan);
         }
         self.governor.grow(self.setup.plan.functions.len());
+        self.twins.grow(&self.setup.plan);
         if first > 0 {
             self.lines
                 .extend(&self.setup.plan, self.setup.catalog.debug(), first);

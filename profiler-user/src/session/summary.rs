@@ -17,7 +17,9 @@ use super::summary_json::{SummaryData, SummaryFile, Times};
 use crate::aggregate::FunctionTotals;
 use crate::aggregate::histogram::Histogram;
 use crate::kernel::Reach;
+use crate::kernel::memory::RssExactness;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
+use crate::recorder::PipelineCounts;
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
 /// How long the end waits for lines that are still being read.
@@ -62,16 +64,24 @@ impl State {
     fn counted(&mut self) -> Vec<Counted> {
         self.groups.refresh(&self.kernel, &mut self.tracker);
         let (of_rows, groups) = (self.groups.of_rows(), self.groups.len());
-        let of_function = |function| {
-            let totals = Counters::totals(&self.kernel, function, of_rows, groups);
-            let by_group = totals.into_iter().enumerate();
-            by_group.map(move |(group, totals)| Counted {
-                function,
-                group,
-                totals,
-            })
+        let of_kind = |(first, all): (FunctionId, &[FunctionId])| {
+            let mut by_group = vec![FunctionTotals::default(); groups];
+            for function in all {
+                let totals = Counters::totals(&self.kernel, *function, of_rows, groups);
+                for (sum, totals) in by_group.iter_mut().zip(&totals) {
+                    sum.merge(totals);
+                }
+            }
+            by_group
+                .into_iter()
+                .enumerate()
+                .map(move |(group, totals)| Counted {
+                    function: first,
+                    group,
+                    totals,
+                })
         };
-        self.function_ids().flat_map(of_function).collect()
+        self.twins.kinds().flat_map(of_kind).collect()
     }
 
     /// The state of now, for a table of this view.
@@ -113,9 +123,9 @@ impl State {
     }
 
     fn histogram(&mut self, counted: &Counted) -> Histogram {
-        let of_rows = self.groups.of_rows();
+        let all = self.twins.of_kind(counted.function);
         self.counters
-            .histogram(&self.kernel, counted.function, of_rows, counted.group)
+            .histogram(&self.kernel, all, self.groups.of_rows(), counted.group)
     }
 
     fn row(&self, counted: &Counted) -> Row {
@@ -178,6 +188,7 @@ impl State {
                 self.names(self.attachments.refused())
             ));
         }
+        notes.extend(self.kernel.rss.and_then(memory_note));
         notes.extend(self.roster_note());
         notes
     }
@@ -189,18 +200,35 @@ impl State {
             missed,
             ..
         } = &self.roster;
-        let RosterNotes { replaced, replanned } = &self.roster_notes;
+        let RosterNotes {
+            replaced,
+            replanned,
+            failures,
+            first_failure,
+        } = &self.roster_notes;
         let mut notes = Vec::new();
+        if *failures > 0 {
+            notes.push(format!("not followed, {failures} times: {first_failure}"));
+        }
         if *children > 0 {
             notes.push(match self.kernel.reach {
                 Reach::Process => format!(
                     "{children} forked processes: {} followed (from some milliseconds after the fork), {missed} ended before",
                     children - missed.min(children)
                 ),
-                Reach::Targets { .. } | Reach::Everyone => {
-                    format!("{children} forked processes: all followed from their first instruction")
-                }
+                Reach::Targets { .. } | Reach::Everyone => format!(
+                    "{children} forked processes: followed from their first instruction in files that were known; of \
+                     programs that were new the first milliseconds are missed"
+                ),
             });
+        }
+        let foreign = self.kernel.foreign_hits();
+        if foreign > 0 {
+            notes.push(format!(
+                "processes that are no targets hit probes {foreign} times, and paid about {:.0} ns each time (--isolate spares \
+                 them)",
+                self.model.hit(Price::Emulated)
+            ));
         }
         if *joined > 0 {
             notes.push(format!("{joined} processes joined while it ran"));
@@ -258,12 +286,7 @@ impl State {
             "the reader used {cpu:?} of CPU time for {} records",
             counts.records
         );
-        if counts.undecodable() > 0 {
-            self.notes.push(format!(
-                "{} messages of the kernel could not be read",
-                counts.undecodable()
-            ));
-        }
+        self.note_undecodable(counts);
         let summary = self.summary_of(&counted, display.view());
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
@@ -273,13 +296,14 @@ impl State {
                 setup,
                 groups,
                 lines,
+                twins,
                 ..
             } = &mut self;
             file.write(&mut SummaryData {
                 times,
                 mode: kernel.mode,
                 histogram: &mut |it: &Counted| {
-                    counters.histogram(kernel, it.function, groups.of_rows(), it.group)
+                    counters.histogram(kernel, twins.of_kind(it.function), groups.of_rows(), it.group)
                 },
                 plan: &setup.plan,
                 lines,
@@ -296,6 +320,26 @@ impl State {
             Some(error) if !error.is_broken_pipe() => Err(error.into()),
             Some(_) | None => Ok(lost),
         }
+    }
+
+    fn note_undecodable(&mut self, counts: PipelineCounts) {
+        let undecodable = counts.undecodable();
+        if undecodable > 0 {
+            self.notes
+                .push(format!("{undecodable} messages of the kernel could not be read"));
+        }
+    }
+}
+
+/// How far the resident memory in records can be off.
+fn memory_note(exactness: RssExactness) -> Option<String> {
+    match exactness {
+        RssExactness::Exact => None,
+        RssExactness::WithinPerThread { bytes } => Some(format!(
+            "RSS: this kernel lets each thread hold back up to {} KiB of each kind of page; what the calling thread \
+             holds back is added",
+            bytes / 1024
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a selector to the processes of now, and what they are called.
 use super::SessionError;
-use crate::kernel::{AttachMode, Reach};
+use crate::kernel::{AttachMode, Reach, capability};
 use crate::target::TargetError;
 use crate::target::identity::Directory;
 use crate::target::process::Process;
@@ -95,7 +95,8 @@ impl Targets {
                 ..Selector::default()
             };
         // Only a session's program can leave the return address of a process that is no target alone.
-        if mode != AttachMode::Session || isolate {
+        // And the kernel side knows processes by the host's ids.
+        if mode != AttachMode::Session || isolate || !capability::sees_host_pids() {
             Reach::Process
         } else if everyone {
             Reach::Everyone

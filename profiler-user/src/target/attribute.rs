@@ -19,6 +19,8 @@ pub enum Attribute {
     Cgroup,
     /// The container's name, or its id.
     Container,
+    /// The container's whole id.
+    ContainerId,
     /// The container's image.
     Image,
     /// The Kubernetes pod.
@@ -31,7 +33,7 @@ pub enum Attribute {
 
 impl Attribute {
     /// Every attribute.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Pid,
         Self::InnerPid,
         Self::Tid,
@@ -40,6 +42,7 @@ impl Attribute {
         Self::User,
         Self::Cgroup,
         Self::Container,
+        Self::ContainerId,
         Self::Image,
         Self::Pod,
         Self::Namespace,
@@ -57,6 +60,7 @@ impl Attribute {
             Self::User => "user",
             Self::Cgroup => "cgroup",
             Self::Container => "container",
+            Self::ContainerId => "container_id",
             Self::Image => "image",
             Self::Pod => "pod",
             Self::Namespace => "namespace",
@@ -79,7 +83,10 @@ impl Attribute {
             Self::Exe => "path of its program, as the process knows it",
             Self::User => "name of its user, or the number where the host knows none",
             Self::Cgroup => "path of its control group",
-            Self::Container => "name of its container; the first 12 digits of the id where no name is known",
+            Self::Container => {
+                "name of its container, in a pod as namespace/pod/name; the first 12 digits of the id where no name is known"
+            }
+            Self::ContainerId => "id of its container, as its runtime knows it",
             Self::Image => "image of its container",
             Self::Pod => "its Kubernetes pod, as namespace/name",
             Self::Namespace => "namespace of its Kubernetes pod",

@@ -45,7 +45,7 @@ pub enum UserChoice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupPath(String);
 
-/// A container, by its name, a glob of names, or the beginning of its id.
+/// A container, by its name (in a pod also as `namespace/pod/name`), a glob of names, or the beginning of its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerChoice(Glob);
 
@@ -153,7 +153,8 @@ impl ContainerChoice {
         let mut names = [container.name.as_deref(), in_pod, Some(&container.id)]
             .into_iter()
             .flatten();
-        is_beginning || names.any(|name| self.0.matches(name))
+        let whole = text.contains('/') && self.0.matches(&container.display_name());
+        is_beginning || whole || names.any(|name| self.0.matches(name))
     }
 }
 

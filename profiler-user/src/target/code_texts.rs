@@ -1,11 +1,11 @@
 //! Texts that name code which no file holds: the map that a just-in-time compiler writes, and the kernel's symbols.
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 
 use super::TargetError;
+use super::mapped::root_of;
 use super::process::{field, read};
 
 /// The most that is read of a compiler's map at once, bytes.
@@ -34,14 +34,21 @@ impl CodeMap {
             file: "root/tmp/perf-*.map",
             source,
         };
-        let file = match open_within(pid, &path) {
+        let file = match root_of(pid).open_unlinked(Path::new(&path)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                return Ok(None);
+            }
             Err(source) => return Err(failed(source)),
         };
         let metadata = file.metadata().map_err(failed)?;
         // Anybody may leave a file of that name in `/tmp`.
-        let trusted = metadata.is_file() && (metadata.uid() == 0 || Some(metadata.uid()) == owner);
+        let trusted = metadata.uid() == 0 || Some(metadata.uid()) == owner;
         Ok(trusted.then_some(Self { file, read: 0 }))
     }
 
@@ -80,42 +87,6 @@ impl CodeMap {
         self.read += end as u64;
         Ok(bytes)
     }
-}
-
-/// Opens a file below the root of a process without ever leaving that root, whatever symbolic links lie on the way, and
-/// without waiting for a pipe's other end.
-fn open_within(pid: u32, path: &str) -> io::Result<File> {
-    /// `struct open_how` (include/uapi/linux/openat2.h, kernel 5.6).
-    #[repr(C)]
-    struct OpenHow {
-        flags: u64,
-        mode: u64,
-        resolve: u64,
-    }
-    const RESOLVE_IN_ROOT: u64 = 0x10;
-    let root = File::open(format!("/proc/{pid}/root"))?;
-    let path = CString::new(path)?;
-    let how = OpenHow {
-        flags: (libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NOFOLLOW)
-            as u64,
-        mode: 0,
-        resolve: RESOLVE_IN_ROOT,
-    };
-    // SAFETY: the path and the structure live during the call; the kernel returns a new descriptor.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            root.as_raw_fd(),
-            path.as_ptr(),
-            &raw const how,
-            size_of::<OpenHow>(),
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new and ours.
-    Ok(unsafe { File::from_raw_fd(fd as libc::c_int) })
 }
 
 /// The kernel's symbols, in the form of `/proc/kallsyms`.

@@ -15,6 +15,8 @@ const SOON: Duration = Duration::from_millis(20);
 const LATER: Duration = Duration::from_secs(1);
 /// When that is.
 const YOUNG: Duration = Duration::from_secs(2);
+/// What is in no container is looked for again at least this often: a container may come to be in the same group.
+const LAST: Duration = Duration::from_mins(1);
 /// What is known of the cgroups of so many processes is kept.
 const PLACES: usize = 4096;
 
@@ -30,15 +32,17 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Containers {
     state: State,
+    /// Whether runtimes are asked what they know of a container, beside its id.
+    asks: bool,
     /// By the text of `/proc/PID/cgroup`.
-    places: HashMap<String, (Place, Until)>,
+    places: HashMap<String, Known<Place>>,
     /// By the group.
-    known: HashMap<String, Known>,
+    known: HashMap<String, Known<Arc<Container>>>,
 }
 
 #[derive(Debug)]
-struct Known {
-    container: Arc<Container>,
+struct Known<T> {
+    what: T,
     until: Until,
     since: Instant,
     /// A process in it.
@@ -70,6 +74,7 @@ impl Containers {
     pub(super) fn new(root: PathBuf) -> Self {
         Self {
             state: State::new(root),
+            asks: true,
             places: HashMap::new(),
             known: HashMap::new(),
         }
@@ -80,13 +85,18 @@ impl Containers {
         self.state.allow_time();
     }
 
+    /// Whether runtimes are asked what they know of a container, beside its id.
+    pub(super) fn set_asking(&mut self, asks: bool) {
+        self.asks = asks;
+    }
+
     /// Where a process is, by the text of its `/proc/PID/cgroup`.
     pub(super) fn place(&mut self, pid: u32, uid: u32, text: &str) -> Place {
-        if let Some((place, until)) = self.places.get(text)
-            && !until.is_past()
-        {
-            return place.clone();
+        let before = self.places.get(text);
+        if let Some(known) = before.filter(|known| !known.until.is_past()) {
+            return known.what.clone();
         }
+        let since = before.map_or_else(Instant::now, |known| known.since);
         let membership = Membership::parse(text);
         let found = membership.container(|candidate| self.state.knows(candidate, uid));
         let (container, until) = match &found {
@@ -94,7 +104,7 @@ impl Containers {
                 let (container, until) = self.container(candidate, pid, uid);
                 (Some(container), until)
             }
-            None => (None, Until::after(SOON)),
+            None => (None, Until::after(pause(since.elapsed()))),
         };
         let cgroup = found.map_or_else(|| membership.path(), |(_, path)| Some(path));
         let place = Place {
@@ -105,19 +115,29 @@ impl Containers {
         if self.places.len() >= PLACES {
             self.places.clear();
         }
-        self.places.insert(text.to_owned(), (place.clone(), until));
+        let known = Known {
+            what: place.clone(),
+            until,
+            since,
+            pid,
+        };
+        self.places.insert(text.to_owned(), known);
         place
     }
 
     fn container(&mut self, candidate: &Candidate, pid: u32, uid: u32) -> (Arc<Container>, Until) {
         let before = self.known.get(&candidate.path);
-        let before = before.filter(|known| known.container.id == candidate.id);
+        let before = before.filter(|known| known.what.id == candidate.id);
         if let Some(known) = before.filter(|known| !known.until.is_past()) {
-            return (Arc::clone(&known.container), known.until);
+            return (Arc::clone(&known.what), known.until);
         }
         let since = before.map_or_else(Instant::now, |known| known.since);
-        let container = Arc::new(self.ask(candidate, pid, uid));
-        let until = if container.is_named() {
+        let container = Arc::new(if self.asks {
+            self.ask(candidate, pid, uid)
+        } else {
+            Container::unnamed(candidate.id.clone(), candidate.runtime)
+        });
+        let until = if container.is_named() || !self.asks {
             Until::End
         } else if since.elapsed() < YOUNG {
             Until::after(SOON)
@@ -125,7 +145,7 @@ impl Containers {
             Until::after(LATER)
         };
         let known = Known {
-            container: Arc::clone(&container),
+            what: Arc::clone(&container),
             until,
             since,
             pid,
@@ -155,6 +175,15 @@ impl Containers {
         };
         let inner = self.state.inside(outer).container(candidate, pid, uid);
         if inner.is_named() { inner } else { container }
+    }
+}
+
+/// When to look again for the container of a group that has been in none for `age`.
+fn pause(age: Duration) -> Duration {
+    if age < YOUNG {
+        SOON
+    } else {
+        (age / 2).clamp(LATER, LAST)
     }
 }
 
@@ -214,6 +243,38 @@ mod tests {
             Some("node")
         );
         assert_eq!(name(&mut containers, 9, &group).as_deref(), Some("web-1"));
+    }
+
+    #[test]
+    fn what_is_in_no_container_is_looked_for_less_and_less() {
+        for (age, expected) in [
+            (0, 20),
+            (1999, 20),
+            (2000, 1000),
+            (10_000, 5000),
+            (1_000_000, 60_000),
+        ] {
+            let pause = super::pause(Duration::from_millis(age));
+            assert_eq!(pause, Duration::from_millis(expected), "{age}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_is_to_be_asked_the_id_is_all_that_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("var/lib/docker/containers").join(ID);
+        std::fs::create_dir_all(&config).unwrap();
+        std::fs::write(config.join("config.v2.json"), r#"{"Name":"/web-1"}"#).unwrap();
+        std::fs::create_dir(folder.path().join("run")).unwrap();
+        let daemon = std::os::unix::net::UnixListener::bind(folder.path().join("run/docker.sock")).unwrap();
+        daemon.set_nonblocking(true).unwrap();
+        let mut containers = Containers::new(folder.path().to_owned());
+        containers.set_asking(false);
+        let place = containers.place(7, 0, &format!("0::/docker/{ID}\n"));
+        let container = place.container.unwrap();
+        assert_eq!((container.id.as_str(), container.is_named()), (ID, false));
+        let asked = daemon.accept().map(|_| ()).unwrap_err().kind();
+        assert_eq!(asked, std::io::ErrorKind::WouldBlock, "a daemon was asked");
     }
 
     #[test]

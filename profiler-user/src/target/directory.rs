@@ -6,6 +6,7 @@ use super::containers::Containers;
 use super::identity::Identity;
 use super::process::{self, field};
 use super::users::Users;
+use crate::rooted::Root;
 
 /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
@@ -32,9 +33,17 @@ impl Directory {
     /// Of this host, with users and the runtimes' state looked for below `root`.
     pub fn with_root(root: &Path) -> Self {
         Self {
-            users: Users::new(root.join("etc/passwd")),
+            users: Users::new(Root::new(root.to_owned())),
             containers: Containers::new(root.to_owned()),
         }
+    }
+
+    /// Whether runtimes are asked what they call a container and its pod. Without that its id is known, nothing else of it,
+    /// and no daemon can delay the answer.
+    #[must_use]
+    pub fn asking(mut self, asks: bool) -> Self {
+        self.containers.set_asking(asks);
+        self
     }
 
     /// Who a process is. Asking a runtime for its container's name takes a second at most.

@@ -12,7 +12,7 @@ pub use super::directory::Directory;
 pub struct Identity {
     /// Its id, as the host sees it.
     pub pid: u32,
-    /// Its id, as it sees itself: in the innermost namespace.
+    /// Its id, as it sees itself: in the innermost namespace. 0 = unknown.
     pub inner_pid: u32,
     /// Its parent's id.
     pub parent: u32,
@@ -41,6 +41,7 @@ impl Identity {
         let pod = container.and_then(|container| container.pod.as_ref());
         match attribute {
             Attribute::Pid => self.pid.to_string().into(),
+            Attribute::InnerPid if self.inner_pid == 0 => "".into(),
             Attribute::InnerPid => self.inner_pid.to_string().into(),
             Attribute::Tid => "".into(),
             Attribute::Comm => self.comm.as_str().into(),
@@ -50,7 +51,8 @@ impl Identity {
                 None => self.uid.to_string().into(),
             },
             Attribute::Cgroup => self.cgroup.as_deref().unwrap_or_default().into(),
-            Attribute::Container => container.map_or("", Container::display_name).into(),
+            Attribute::Container => container.map_or("".into(), Container::display_name),
+            Attribute::ContainerId => container.map_or("", |container| &container.id).into(),
             Attribute::Image => {
                 let image = container.and_then(|container| container.image.as_deref());
                 image.unwrap_or_default().into()

@@ -2,10 +2,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::TargetError;
+use super::mapped::root_of;
 use super::process::{FileId, read};
+use crate::rooted;
 
 /// More than any vDSO, bytes.
 const MAX_VDSO: u64 = 1 << 20;
@@ -43,10 +45,10 @@ impl Mapping {
             return Err(io::ErrorKind::NotFound.into());
         };
         let Self { start, end, .. } = self;
-        let through_map = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
+        let through_map = rooted::open_plain(Path::new(&format!("/proc/{pid}/map_files/{start:x}-{end:x}")));
         let file = match through_map {
             Ok(file) => file,
-            Err(_) => File::open(format!("/proc/{pid}/root{}", path.display()))?,
+            Err(_) => root_of(pid).open(path)?,
         };
         Ok((FileId::of_file(&file)?, file))
     }

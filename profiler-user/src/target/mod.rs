@@ -8,13 +8,17 @@ pub mod container;
 pub mod directory;
 pub mod error;
 pub mod glob;
+pub mod heap;
 pub mod identity;
 pub mod mappings;
+#[doc(hidden)]
+pub mod outside;
 pub mod process;
 pub mod selector;
 
 mod cgroup;
 mod containers;
+mod mapped;
 mod runtime;
 mod users;
 

@@ -2,61 +2,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::TargetError;
-
-/// Which file, whatever its path: device and inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// The file behind `path`.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let metadata = std::fs::metadata(path)?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-
-    /// An open file.
-    pub fn of_file(file: &std::fs::File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-}
-
-/// A file that a process has mapped executable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MappedFile {
-    /// Which file.
-    pub id: FileId,
-    /// A path that names the very file that is mapped, whatever the mount namespace, deleted or not.
-    pub attach_path: PathBuf,
-    /// The path in the process's own view.
-    pub path: PathBuf,
-    /// It is the program itself.
-    pub is_main: bool,
-}
-
-impl MappedFile {
-    /// The root of the file system in which the process sees it.
-    pub fn root(&self) -> Option<PathBuf> {
-        let mut parts = self.attach_path.strip_prefix("/proc").ok()?.components();
-        Some(Path::new("/proc").join(parts.next()?).join("root"))
-    }
-}
+pub use super::mapped::{FileId, MappedFile};
 
 /// What stands in a profiler's way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +51,11 @@ impl Process {
         Ok(circumstances_in(&status))
     }
 
+    /// Whether it is there no more.
+    pub fn has_ended(&self) -> bool {
+        !is_alive(self.pid)
+    }
+
     /// A warning where somebody else debugs it.
     pub fn debugged(&self, circumstances: &Circumstances) -> Option<String> {
         let tracer = circumstances
@@ -114,7 +71,7 @@ impl Process {
     pub fn mapped_file(&self, start: u64, length: u64) -> Option<MappedFile> {
         let range = format!("{start:x}-{:x}", start.checked_add(length)?);
         let attach_path = PathBuf::from(format!("/proc/{}/map_files/{range}", self.pid));
-        let id = FileId::of(&attach_path).ok()?;
+        let id = FileId::of_plain(&attach_path).ok()?;
         let path = std::fs::read_link(&attach_path).ok()?;
         let path = path
             .to_str()
@@ -126,23 +83,14 @@ impl Process {
             attach_path,
             path,
             is_main: main == Some(id),
+            pid: self.pid,
+            held: None,
         })
     }
 
     /// A file by its path in the process's own view, mapped or not.
     pub fn file_at(&self, path: &Path) -> Option<MappedFile> {
-        let attach_path = PathBuf::from(format!(
-            "/proc/{}/root/{}",
-            self.pid,
-            path.strip_prefix("/").ok()?.display()
-        ));
-        let id = FileId::of(&attach_path).ok()?;
-        Some(MappedFile {
-            id,
-            attach_path,
-            path: path.to_owned(),
-            is_main: false,
-        })
+        MappedFile::below_root(self.pid, path).ok()
     }
 
     /// The folders in which its dynamic linker looks first: `LD_LIBRARY_PATH` as it was started with, and the folder of
@@ -195,6 +143,14 @@ impl Process {
         // SAFETY: the descriptor is new and ours.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
     }
+}
+
+/// When a process started, in clock ticks since the boot: tells it from another one with the same id.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = read(pid, "stat").ok()?;
+    // Field 22; the name may hold anything but is in parentheses, and the third field follows it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// Waits for what [`Process::end_notice`] tells, within the event loop.
@@ -283,20 +239,23 @@ fn mapped_file(pid: u32, line: &str, main: Option<FileId>) -> Option<MappedFile>
         is_deleted,
     } = executable_mapping(line)?;
     let through_map = PathBuf::from(format!("/proc/{pid}/map_files/{range}"));
-    let through_root = PathBuf::from(format!("/proc/{pid}/root{path}"));
     // `map_files` needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and names deleted files too.
-    let (id, attach_path) = match FileId::of(&through_map) {
-        Ok(id) => (id, through_map),
+    let file = match FileId::of_plain(&through_map) {
+        Ok(id) => MappedFile {
+            id,
+            attach_path: through_map,
+            path: PathBuf::from(path),
+            is_main: false,
+            pid,
+            held: None,
+        },
         // Another file may have taken the place of one that was deleted.
         Err(_) if is_deleted => return None,
-        Err(_) => (FileId::of(&through_root).ok()?, through_root),
+        Err(_) => MappedFile::below_root(pid, Path::new(path)).ok()?,
     };
-    let is_main = main == Some(id);
     Some(MappedFile {
-        id,
-        attach_path,
-        path: PathBuf::from(path),
-        is_main,
+        is_main: main == Some(file.id),
+        ..file
     })
 }
 
@@ -328,7 +287,7 @@ fn executable_mapping(line: &str) -> Option<Mapping<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Circumstances, Process, circumstances_in, executable_mapping};
+    use super::{Circumstances, FileId, Process, circumstances_in, executable_mapping};
     use crate::target::TargetError;
 
     #[test]
@@ -371,6 +330,32 @@ mod tests {
     fn a_process_that_is_not_there_is_named() {
         let error = Process::open(u32::MAX >> 1).unwrap_err();
         assert!(matches!(error, TargetError::NoSuchProcess { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_by_its_path_is_a_plain_file_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("plain"), "x").unwrap();
+        std::os::unix::fs::symlink(path("plain"), path("link")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("device")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status();
+        assert!(made.unwrap().success());
+        let process = Process::open(std::process::id()).unwrap();
+        let id = FileId::of(&path("plain")).unwrap();
+        for name in ["plain", "link"] {
+            let file = process.file_at(&path(name)).unwrap();
+            assert_eq!((file.id, &file.path), (id, &path(name)));
+            assert_eq!(file.root(), Some(format!("/proc/{}/root", process.pid).into()));
+        }
+        // It stays the same file, whatever comes to lie at the path.
+        let file = process.file_at(&path("link")).unwrap();
+        std::fs::rename(path("plain"), path("moved")).unwrap();
+        std::fs::write(path("plain"), "y").unwrap();
+        assert_eq!(FileId::of(&file.attach_path).unwrap(), id);
+        for name in ["device", "pipe", "none", ""] {
+            assert_eq!(process.file_at(&path(name)), None, "{name}");
+        }
     }
 
     #[test]

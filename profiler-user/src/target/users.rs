@@ -1,12 +1,19 @@
 //! The host's users.
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::rooted::Root;
+
+/// Where the list is, and how much of it is read, bytes.
+const LIST: &str = "etc/passwd";
+const LONGEST: u64 = 16 << 20;
 
 /// The host's list of users, read again when it changes.
 #[derive(Debug)]
 pub(super) struct Users {
-    path: PathBuf,
+    root: Root,
     read: Option<SystemTime>,
     known: HashMap<u32, User>,
 }
@@ -18,10 +25,10 @@ struct User {
 }
 
 impl Users {
-    /// The users of the list at `path`.
-    pub(super) fn new(path: PathBuf) -> Self {
+    /// The users of the host that has this root.
+    pub(super) fn new(root: Root) -> Self {
         Self {
-            path,
+            root,
             read: None,
             known: HashMap::new(),
         }
@@ -45,15 +52,24 @@ impl Users {
     }
 
     fn refresh(&mut self) {
-        let changed = std::fs::metadata(&self.path)
-            .and_then(|metadata| metadata.modified())
+        let path = Path::new(LIST);
+        let changed = self
+            .root
+            .find_plain(path)
+            .and_then(|file| file.metadata()?.modified())
             .ok();
         if changed.is_none() || changed == self.read {
             return;
         }
         self.read = changed;
-        let bytes = std::fs::read(&self.path).unwrap_or_default();
-        self.known = users(&String::from_utf8_lossy(&bytes));
+        let mut bytes = Vec::new();
+        let read = self
+            .root
+            .open(path)
+            .and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+        if read.is_ok() {
+            self.known = users(&String::from_utf8_lossy(&bytes));
+        }
     }
 }
 
@@ -79,7 +95,7 @@ fn users(passwd: &str) -> HashMap<u32, User> {
 mod tests {
     use std::path::Path;
 
-    use super::{Users, users};
+    use super::{Root, Users, users};
 
     #[test]
     fn the_first_name_of_a_number_counts_and_broken_lines_do_not() {
@@ -96,8 +112,9 @@ mod tests {
     #[test]
     fn a_user_that_is_added_later_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("passwd");
-        let mut users = Users::new(path.clone());
+        let path = folder.path().join("etc/passwd");
+        std::fs::create_dir(folder.path().join("etc")).unwrap();
+        let mut users = Users::new(Root::new(folder.path().to_owned()));
         assert_eq!(users.name(1000), None);
         std::fs::write(&path, "new:x:1000:1000::/:\n").unwrap();
         assert_eq!(users.name(1000).as_deref(), Some("new"));

@@ -231,6 +231,7 @@ fn plan() -> Plan {
         attach_path: PathBuf::from(name),
         path: PathBuf::from(name),
         name: name.into(),
+        copies: Vec::new(),
     };
     let left_out = |name: &str, reason| LeftOut {
         name: name.into(),

@@ -83,6 +83,7 @@ pub const fn left_out_reason(reason: LeftOutReason) -> &'static str {
         LeftOutReason::Fragment => "fragment of another function",
         LeftOutReason::Undecodable => "its first instruction could not be decoded",
         LeftOutReason::NotCode => "outside the executable segments",
+        LeftOutReason::Loop => "a loop begins with its first instruction, whose turns would be counted",
         LeftOutReason::Excluded => "named by --exclude",
         LeftOutReason::Refused => "the kernel takes no breakpoint on its first instruction",
         LeftOutReason::NoRoom => "it appeared later, and `--max-map-memory` left no room",

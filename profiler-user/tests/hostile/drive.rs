@@ -10,16 +10,21 @@ use ebpf_prof::probe::selection::Request;
 use ebpf_prof::resolve::jit::JitMap;
 use ebpf_prof::resolve::kernel_symbols::KernelSymbols;
 use ebpf_prof::target::mappings::Mappings;
+use ebpf_prof::target::outside;
 
 /// A parser, by the name of its corpus.
 pub(crate) type Parser = fn(&[u8]);
 
 /// Every parser.
 pub(crate) const PARSERS: &[(&str, Parser)] = &[
+    ("cgroup", cgroup),
     ("elf", elf),
     ("gopclntab", gopclntab),
+    ("http", http),
+    ("mountinfo", mountinfo),
     ("perf_map", perf_map),
     ("proc", proc),
+    ("runtime", runtime),
     ("xz", unpack),
 ];
 
@@ -27,6 +32,26 @@ pub(crate) const PARSERS: &[(&str, Parser)] = &[
 pub(crate) fn run(name: &str, bytes: &[u8]) {
     for (_, parser) in PARSERS.iter().filter(|(other, _)| *other == name) {
         parser(bytes);
+    }
+}
+
+/// Everything that can be asked of debug information.
+pub(crate) fn debug_information(file: &ObjectFile) {
+    let Ok(debug) = file.debug().load() else { return };
+    let Ok(units) = debug.units() else { return };
+    let declarations = units.declarations();
+    let places = units.inlined(&|_| true);
+    let _lines = units.lines_where(&|_| true, &|_| true);
+    let addresses = file.functions().iter().map(|function| function.address);
+    let declared = declarations.iter().map(|declaration| declaration.entry);
+    let inlined = places.iter().map(|place| place.entry);
+    for address in addresses
+        .chain(declared)
+        .chain(inlined)
+        .chain([0, u64::MAX])
+        .take(256)
+    {
+        let _answers = (units.frames(address), units.declaration(address));
     }
 }
 
@@ -47,6 +72,7 @@ pub(crate) fn elf(bytes: &[u8]) {
     if let Some(first) = file.functions().first() {
         let _declared = file.declaration(first.address);
     }
+    debug_information(&file);
     let _code = file.load_code();
     let nowhere = PathBuf::from("/nonexistent");
     let object = MappedObject {
@@ -101,5 +127,30 @@ pub(crate) fn proc(bytes: &[u8]) {
 pub(crate) fn unpack(bytes: &[u8]) {
     if let Ok(unpacked) = xz::unpack(bytes, 1 << 20) {
         elf(&unpacked);
+    }
+}
+
+/// The groups of a process.
+pub(crate) fn cgroup(bytes: &[u8]) {
+    let _container = outside::cgroup(&String::from_utf8_lossy(bytes));
+}
+
+/// The mounts of a process.
+pub(crate) fn mountinfo(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for id in ["0123456789ab", "", "containers"] {
+        let _folder = outside::mountinfo(&text, id);
+    }
+}
+
+/// A document in which a runtime tells of a container.
+pub(crate) fn runtime(bytes: &[u8]) {
+    let _containers = outside::document(bytes);
+}
+
+/// A daemon's answer, whose body is a document.
+pub(crate) fn http(bytes: &[u8]) {
+    if let Some(body) = outside::answer(bytes) {
+        runtime(&body);
     }
 }

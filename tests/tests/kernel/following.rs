@@ -161,6 +161,33 @@ fn a_process_that_starts_later_is_found_by_its_name() {
     });
 }
 
+/// Check that a target that executes another program stays one, and that program's functions are probed.
+#[test]
+fn a_target_that_executes_another_program_is_followed_under_its_id() {
+    let program = Program::new("steps.c").flags(&["-O2"]).build();
+    for_each_attach_mode(|mode| {
+        let script = "echo ready; head -c 1 >/dev/null; exec \"$0\"";
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).arg(&program);
+        let mut target = Target::spawn(&mut shell);
+        let pattern = format!(
+            "{}:work",
+            program.file_name().unwrap_or_default().to_string_lossy()
+        );
+        let options = ["--function", &pattern, "--log-level", "info"];
+        let profiler = Profiler::attach(&target, mode, &options);
+        target.go();
+        profiler.wait_for_message("ebpf-prof: info: process");
+        assert_eq!(target.finish().expect_status(9).truth_of("work"), 1500);
+        let report = profiler.report();
+        assert_eq!(
+            (report.row("work").calls, report.row("work").returns),
+            (1500, 1500)
+        );
+        report.assert_no_loss_but(&[]);
+    });
+}
+
 /// Check that a process id that is used again is another process: both are counted, each as what it is.
 #[test]
 fn a_process_id_that_is_used_again_is_another_process() {

@@ -19,6 +19,7 @@ pub(super) struct Tools {
     pub(super) profiler: PathBuf,
     pub(super) empty_session: PathBuf,
     pub(super) first_symbol: PathBuf,
+    pub(super) symbolize: PathBuf,
     pub(super) folder: PathBuf,
 }
 

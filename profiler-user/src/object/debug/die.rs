@@ -1,10 +1,18 @@
 //! Single entries of debug information (DIEs): where they are, which code is theirs, how they are called.
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use gimli::{Attribute, AttributeValue, DebugInfoOffset, UnitRef, constants};
 
+use super::scopes::Scopes;
 use super::units::{Slice, Units};
 
 /// The longest chain of entries that complete each other.
 const MAX_CHAIN: usize = 16;
+/// What a range costs of the budget, as it takes memory.
+pub(super) const RANGE_COST: u64 = 64;
+/// What an entry of a list of ranges costs that is none: lists may consist of these, and be shared by many.
+const NO_RANGE_COST: u64 = 8;
 /// The most ranges of one function.
 const MAX_RANGES: usize = 1 << 17;
 
@@ -112,9 +120,15 @@ impl RangeAttributes {
         if let Some(list) = self.list {
             if let Ok(mut list) = unit.ranges(list) {
                 for _ in 0..MAX_RANGES {
-                    match list.next() {
-                        Ok(Some(range)) if units.spend(16).is_some() => add(range.begin, range.end),
-                        Ok(_) | Err(_) => break,
+                    // What is no range is not passed over unseen: it costs as well.
+                    let Ok(Some(entry)) = list.next_raw() else { break };
+                    let Ok(range) = list.convert_raw(entry) else { break };
+                    let cost = range.map_or(NO_RANGE_COST, |_| RANGE_COST);
+                    if units.spend(cost).is_none() {
+                        break;
+                    }
+                    if let Some(range) = range {
+                        add(range.begin, range.end);
                     }
                 }
             }
@@ -131,6 +145,9 @@ impl RangeAttributes {
     }
 }
 
+/// A name, and the entry that says it.
+type NameAt<'a> = (&'a [u8], Die);
+
 /// What an entry, and those that complete it, say of a function.
 #[derive(Default)]
 struct Names<'a> {
@@ -146,6 +163,7 @@ impl<'a> Units<'a> {
         let unit = self.unit_of(die)?;
         let mut entries = unit.entries_raw(Some(gimli::UnitOffset(die.offset))).ok()?;
         let abbreviation = entries.read_abbreviation().ok()??;
+        self.spend_on(abbreviation)?;
         let mut names = Names::default();
         for spec in abbreviation.attributes() {
             let attribute = entries.read_attribute(*spec).ok()?;
@@ -177,23 +195,61 @@ impl<'a> Units<'a> {
         if let Some(name) = self.names.borrow().get(&die) {
             return *name;
         }
-        let mut plain = None;
-        let mut linkage = None;
-        let mut next = Some(die);
-        for _ in 0..MAX_CHAIN {
-            let Some(names) = next.and_then(|die| self.names_in(die)) else {
-                break;
-            };
-            plain = plain.or(names.plain);
-            linkage = names.linkage;
-            next = names.next;
-            if linkage.is_some() {
-                break;
-            }
-        }
-        let name = linkage.or(plain);
+        let (linkage, plain) = self.names_along(die);
+        let name = linkage.or(plain.map(|(name, _)| name));
         self.names.borrow_mut().insert(die, name);
         name
+    }
+
+    /// The name of a function as the linker knows it, or else as its language does, in full.
+    pub(super) fn full_name_of(&self, die: Die) -> Option<Cow<'a, str>> {
+        let (linkage, plain) = self.names_along(die);
+        if let Some(linkage) = linkage {
+            return Some(String::from_utf8_lossy(linkage));
+        }
+        let (name, place) = plain?;
+        let name = String::from_utf8_lossy(name);
+        let around = self.scopes(place)?.around(place.offset);
+        if around.is_empty() {
+            return Some(name);
+        }
+        let mut full = String::new();
+        for scope in around {
+            full += &match scope {
+                [] => Cow::Borrowed("(anonymous namespace)"),
+                scope => String::from_utf8_lossy(scope),
+            };
+            full += "::";
+        }
+        self.spend(full.len() as u64)?;
+        Some(Cow::Owned(full + &name))
+    }
+
+    fn scopes(&self, die: Die) -> Option<Rc<Scopes<'a>>> {
+        let key = (die.file, die.unit);
+        if let Some(scopes) = self.scopes.borrow().get(&key) {
+            return Some(Rc::clone(scopes));
+        }
+        let scopes = Rc::new(Scopes::read(self, self.unit_of(die)?));
+        self.scopes.borrow_mut().insert(key, Rc::clone(&scopes));
+        Some(scopes)
+    }
+
+    /// The name that the linker knows, and the one that the language has, with the entry that says so.
+    fn names_along(&self, die: Die) -> (Option<&'a [u8]>, Option<NameAt<'a>>) {
+        let mut plain = None;
+        let mut next = Some(die);
+        for _ in 0..MAX_CHAIN {
+            let Some((die, names)) = next.and_then(|die| Some((die, self.names_in(die)?))) else {
+                break;
+            };
+            plain = plain.or(names.plain.map(|name| (name, die)));
+            if names.linkage.is_some() {
+                return (names.linkage, plain);
+            }
+            next = names.next;
+        }
+        (None, plain)
     }
 
     /// Where a function is declared: the number of the file, the entry whose unit counts so, and the line.

@@ -4,6 +4,9 @@ use gimli::{EntriesRaw, UnitRef, constants};
 use super::die::{Die, InFile, RangeAttributes};
 use super::units::{Slice, Units};
 
+/// What a byte of entries costs of the budget, as they take memory.
+const ENTRIES_COST: u64 = 8;
+
 /// A function with code.
 #[derive(Debug)]
 pub(super) struct FunctionFacts {
@@ -81,7 +84,10 @@ impl Facts {
             facts: Self::default(),
             around: Vec::new(),
         };
-        if units.spend(unit.header.length_including_self() as u64).is_some() {
+        if units
+            .spend(ENTRIES_COST * unit.header.length_including_self() as u64)
+            .is_some()
+        {
             let _complete = reading.read();
         }
         reading.facts.sorted()
@@ -119,6 +125,20 @@ impl Facts {
         (address < range.end).then_some((function, range.begin == address))
     }
 
+    /// The code of what was inlined, by its index: beginnings and ends.
+    pub(super) fn code_of(&self, inlined: usize) -> Vec<(u64, u64)> {
+        let function = self.inlined.get(inlined).map(|inlined| inlined.function as usize);
+        let function = function.and_then(|function| self.functions.get(function));
+        let range = function.map_or(0..0, |function| {
+            function.inlined.start as usize..function.inlined.end as usize
+        });
+        let ranges = self.inlined_ranges.get(range).unwrap_or_default().iter();
+        ranges
+            .filter(|range| range.inlined as usize == inlined)
+            .map(|range| (range.begin, range.end))
+            .collect()
+    }
+
     /// What was inlined at an address of a function, the outermost first.
     pub(super) fn inlined_at(&self, function: &FunctionFacts, address: u64) -> Vec<&InlinedFacts> {
         let range = function.inlined.start as usize..function.inlined.end as usize;
@@ -150,6 +170,7 @@ impl<'a> Reading<'_, 'a> {
             let Some(abbreviation) = entries.read_abbreviation().ok()? else {
                 continue;
             };
+            self.units.spend_on(abbreviation)?;
             match abbreviation.tag() {
                 constants::DW_TAG_subprogram => self.function(&mut entries, abbreviation, offset)?,
                 constants::DW_TAG_inlined_subroutine if self.function_around().is_some() => {

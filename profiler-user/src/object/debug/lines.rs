@@ -9,6 +9,9 @@ use super::units::{Slice, Units};
 /// The longest path that is believed, bytes.
 const MAX_PATH: usize = 1 << 14;
 
+/// What a byte of the table costs of the budget, as its rows take memory.
+const ROWS_COST: u64 = 8;
+
 #[derive(Clone, Copy, Debug)]
 struct Row {
     address: u64,
@@ -49,7 +52,7 @@ impl<'a> LineTable<'a> {
             .program(offset, address_size, folder, name)
             .ok()?;
         let header = program.header().clone();
-        units.spend(header.unit_length() as u64)?;
+        units.spend(ROWS_COST.saturating_mul(header.unit_length() as u64))?;
         let mut table = Self {
             header,
             folder,
@@ -131,12 +134,18 @@ impl<'a> LineTable<'a> {
     }
 
     /// The path of a file: with the folder of the compilation, where it is relative.
-    pub(super) fn file(&self, unit: UnitRef<'_, Slice<'a>>, index: u64) -> Option<Arc<str>> {
+    pub(super) fn file(
+        &self,
+        units: &Units<'a>,
+        unit: UnitRef<'_, Slice<'a>>,
+        index: u64,
+    ) -> Option<Arc<str>> {
         let position = usize::try_from(index).ok()?;
         if let Some(Some(name)) = self.names.borrow().get(position) {
             return Some(Arc::clone(name));
         }
         let name: Arc<str> = self.path(unit, index)?.into();
+        units.spend(name.len() as u64)?;
         let mut names = self.names.borrow_mut();
         if names.len() <= position {
             names.resize(position + 1, None);

@@ -8,6 +8,7 @@
 //! Files of a target may be hostile. What is damaged is an absence or an error; nothing here recurses as deep as a file
 //! says, or allocates as much as it claims; and all work is taken from a [budget](units::Units) in proportion to the
 //! file's size, so that no file is read for ever.
+mod abbreviations;
 mod compress;
 mod debuginfod;
 mod die;
@@ -17,6 +18,7 @@ mod http;
 mod lines;
 mod link;
 mod queries;
+mod scopes;
 mod sections;
 mod split;
 mod units;
@@ -31,8 +33,9 @@ pub use find::{Finder, Search};
 pub use queries::{Declaration, Frame, InlinedPlace, SourceLine};
 pub use units::Units;
 
+use super::go::{GoLines, Place as GoTable};
 use super::source::Source;
-use find::{Answer, Found, Wanted};
+use find::{Answer, At, Lookup, Wanted};
 use link::{DebugLink, SharedLink};
 use sections::{Defect, SectionTable};
 use split::SplitFiles;
@@ -83,13 +86,26 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Which file has an object's debug information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugPlace {
+    /// The object itself.
+    Own,
+    /// A separate debug file.
+    Separate,
+    /// None that was found.
+    Nowhere,
+}
+
 /// Where one object's debug information is. Cheap to keep: only sections' names are read, and only when somebody asks.
 #[derive(Debug)]
 pub struct DebugSource {
     name: String,
     own: Arc<Source>,
     build_id: Option<Vec<u8>>,
-    search: Search,
+    /// Where Go's own table of lines is: it stays when debug information is stripped.
+    go: Option<GoTable>,
+    lookup: Lookup,
     table: OnceLock<Result<SectionTable, Defect>>,
     separate: OnceLock<Answer>,
 }
@@ -100,7 +116,8 @@ impl DebugSource {
             name: name.to_owned(),
             own,
             build_id: None,
-            search,
+            go: None,
+            lookup: Lookup::new(search),
             table: OnceLock::new(),
             separate: OnceLock::new(),
         }
@@ -108,6 +125,15 @@ impl DebugSource {
 
     pub(super) fn set_build_id(&mut self, build_id: Option<&[u8]>) {
         self.build_id = build_id.map(<[u8]>::to_vec);
+    }
+
+    pub(super) fn set_go(&mut self, table: Option<GoTable>) {
+        self.go = table;
+    }
+
+    /// The lines of Go code, which do without debug information.
+    pub fn go_lines(&self) -> Option<GoLines> {
+        self.go?.load(&self.own)
     }
 
     /// The object's name.
@@ -127,7 +153,7 @@ impl DebugSource {
                 let section = table.bytes(&self.own, ".gnu_debuglink").ok()?;
                 DebugLink::parse(&section)
             });
-            let answer = self.search.separate(Wanted {
+            let answer = self.lookup.separate(Wanted {
                 build_id: self.build_id.as_deref(),
                 link: link.as_ref(),
                 own: &self.own,
@@ -146,12 +172,18 @@ impl DebugSource {
 
     /// Whether there is anything to load. Looks for the separate debug file.
     pub fn is_there(&self) -> bool {
-        self.table().is_ok_and(SectionTable::has_debug_information)
-            || self
-                .separate()
-                .found
-                .as_ref()
-                .is_some_and(|found| found.table.has_debug_information())
+        self.place() != DebugPlace::Nowhere
+    }
+
+    /// Where it is. Looks for the separate debug file.
+    pub fn place(&self) -> DebugPlace {
+        if self.table().is_ok_and(SectionTable::has_debug_information) {
+            return DebugPlace::Own;
+        }
+        match &self.separate().found {
+            Some(found) if found.table.has_debug_information() => DebugPlace::Separate,
+            Some(_) | None => DebugPlace::Nowhere,
+        }
     }
 
     /// Reads the debug information.
@@ -163,13 +195,13 @@ impl DebugSource {
                 why: defect.text(),
             }
         };
-        let own = self.table().map_err(damaged(&self.search.path))?;
-        let (path, source, table) = if own.has_debug_information() {
-            (self.search.path.as_path(), &*self.own, own)
+        let own = self.table().map_err(damaged(self.lookup.path()))?;
+        let (path, at, source, table) = if own.has_debug_information() {
+            (self.lookup.path(), None, &*self.own, own)
         } else {
             match &self.separate().found {
-                Some(Found { path, source, table }) if table.has_debug_information() => {
-                    (path.as_path(), source, table)
+                Some(found) if found.table.has_debug_information() => {
+                    (found.path.as_path(), Some(&found.at), &found.source, &found.table)
                 }
                 Some(_) | None => {
                     return Err(DebugError::Missing {
@@ -181,21 +213,26 @@ impl DebugSource {
             }
         };
         let main = table.dwarf(source, false).map_err(damaged(path))?;
-        let shared = self.shared(path, source, table);
+        let shared = self.shared(at, source, table);
         Ok(DebugInfo {
             path: path.to_owned(),
             main,
             shared,
-            split: SplitFiles::new(self.search.clone(), path.to_owned()),
+            split: SplitFiles::new(self.lookup.clone(), at.cloned()),
         })
     }
 
     /// What this file's debug information has in common with others', and dwz has put into a file of its own.
-    fn shared(&self, path: &Path, source: &Source, table: &SectionTable) -> Option<DwarfSections<Vec<u8>>> {
+    fn shared(
+        &self,
+        near: Option<&At>,
+        source: &Source,
+        table: &SectionTable,
+    ) -> Option<DwarfSections<Vec<u8>>> {
         let section = |name| table.bytes(source, name).unwrap_or_default();
         let link = SharedLink::parse(&section(".gnu_debugaltlink"))
             .or_else(|| SharedLink::parse_standard(&section(".debug_sup")))?;
-        let answer = self.search.shared(&link, path, source);
+        let answer = self.lookup.shared(&link, near, source);
         for reason in &answer.refused {
             log::warn!("{}: {reason}", self.name);
         }

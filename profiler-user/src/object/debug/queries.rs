@@ -52,6 +52,8 @@ pub struct InlinedPlace<'a> {
     pub caller: u64,
     /// That function's name.
     pub caller_name: Option<Cow<'a, str>>,
+    /// The code of the place: beginnings and ends.
+    pub code: Vec<(u64, u64)>,
     /// Where the inlined function is declared.
     pub declared: Option<SourceLine>,
     /// The line of the call.
@@ -187,21 +189,24 @@ impl<'a> Units<'a> {
     /// The places where functions whose name matches were inlined, by address.
     pub fn inlined(&self, matches: &dyn Fn(&str) -> bool) -> Vec<InlinedPlace<'a>> {
         let mut found = Vec::new();
-        let mut verdicts: HashMap<Die, bool> = HashMap::new();
+        // By function: its name, if it matches.
+        let mut verdicts: HashMap<Die, Option<Cow<'a, str>>> = HashMap::new();
         for index in 0..self.main.len() as u32 {
             let Some(facts) = self.facts(index) else { continue };
-            for place in facts.inlined.iter().filter(|place| place.entry != 0) {
+            let places = facts.inlined.iter().enumerate();
+            for (number, place) in places.filter(|(_, place)| place.entry != 0) {
                 let Some(origin) = place.origin else { continue };
-                let is_match = *verdicts
-                    .entry(origin)
-                    .or_insert_with(|| self.name(origin).is_some_and(|name| matches(&name)));
+                let verdict = verdicts.entry(origin);
+                let name = verdict.or_insert_with(|| self.full_name_of(origin).filter(|name| matches(name)));
                 let caller = facts.functions.get(place.function as usize);
-                if let (true, Some(function), Some(caller)) = (is_match, self.name(origin), caller) {
+                if let (Some(function), Some(caller)) = (name, caller) {
+                    let caller_die = self.die(index, caller.die);
                     found.push(InlinedPlace {
-                        function,
+                        function: function.clone(),
                         entry: place.entry,
                         caller: caller.entry,
-                        caller_name: self.die(index, caller.die).and_then(|die| self.name(die)),
+                        caller_name: caller_die.and_then(|die| self.full_name_of(die)),
+                        code: facts.code_of(number),
                         declared: self.source_of(origin),
                         call: self.call(index, place),
                     });
@@ -244,6 +249,6 @@ impl<'a> Units<'a> {
             },
             super::die::InFile::Main | super::die::InFile::Shared => die,
         };
-        lines.file(self.unit_of(unit)?, index)
+        lines.file(self, self.unit_of(unit)?, index)
     }
 }

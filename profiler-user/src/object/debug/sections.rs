@@ -1,13 +1,12 @@
 //! The sections of a file that has debug information, or points to some.
-use std::fs::File;
 
 use gimli::{DwarfSections, SectionId};
+use object::read::ReadRef;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
-use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
 
 use super::compress::{self, Compression};
-use crate::object::source::Source;
+use crate::object::source::{self, Source};
 
 type Header = elf::FileHeader64<Endianness>;
 
@@ -23,6 +22,7 @@ pub(super) enum Defect {
     SectionBytes,
     Compression,
     UnknownCompression,
+    TooLarge,
 }
 
 impl Defect {
@@ -34,6 +34,7 @@ impl Defect {
             Self::SectionBytes => "a section lies outside of it",
             Self::Compression => "a compressed section is damaged",
             Self::UnknownCompression => "a section is compressed in an unknown way",
+            Self::TooLarge => "its sections together are too large",
         }
     }
 }
@@ -55,7 +56,7 @@ impl SectionTable {
     pub(super) fn read(source: &Source) -> Result<Self, Defect> {
         match source {
             Source::Memory(bytes) => Self::parse(bytes.as_slice()),
-            Source::File(file) => Self::parse(&ReadCache::<&File>::new(file)),
+            Source::File(file) => Self::parse(&source::view(file)),
         }
     }
 
@@ -111,12 +112,36 @@ impl SectionTable {
 
     /// The bytes of a section; none if there is none of this name.
     pub(super) fn bytes(&self, source: &Source, name: &str) -> Result<Vec<u8>, Defect> {
+        self.bytes_within(source, name, &mut room(source))
+    }
+
+    /// The same, if they fit into the room that is left.
+    pub(super) fn bytes_within(
+        &self,
+        source: &Source,
+        name: &str,
+        room: &mut u64,
+    ) -> Result<Vec<u8>, Defect> {
+        let bytes = self.unpacked(source, name, *room)?;
+        *room = room.checked_sub(bytes.len() as u64).ok_or(Defect::TooLarge)?;
+        Ok(bytes)
+    }
+
+    fn unpacked(&self, source: &Source, name: &str, room: u64) -> Result<Vec<u8>, Defect> {
+        let fits = |size: u64| {
+            if size <= room {
+                Ok(())
+            } else {
+                Err(Defect::TooLarge)
+            }
+        };
         if let Some(section) = self.named(name) {
             let bytes = raw(source, section)?;
             if !section.compressed {
                 return Ok(bytes);
             }
             let (compression, size, rest) = compress::elf_header(&bytes)?;
+            fits(size)?;
             return compress::decompress(compression, rest, size);
         }
         let old = name
@@ -127,7 +152,10 @@ impl SectionTable {
         };
         let bytes = raw(source, section)?;
         match compress::old_header(&bytes) {
-            Some((size, rest)) => compress::decompress(Compression::Zlib, rest, size),
+            Some((size, rest)) => {
+                fits(size)?;
+                compress::decompress(Compression::Zlib, rest, size)
+            }
             None => Ok(bytes),
         }
     }
@@ -146,14 +174,22 @@ impl SectionTable {
 
     /// The sections that tell of lines and functions, as a whole: of a file on its own, or of the split kind (`.dwo`).
     pub(super) fn dwarf(&self, source: &Source, split: bool) -> Result<DwarfSections<Vec<u8>>, Defect> {
+        let mut room = room(source);
         DwarfSections::load(|id| {
             let name = if split { id.dwo_name() } else { Some(id.name()) };
             match name.filter(|_| is_needed(id)) {
-                Some(name) => self.bytes(source, name),
+                Some(name) => self.bytes_within(source, name, &mut room),
                 None => Ok(Vec::new()),
             }
         })
     }
+}
+
+/// What the sections of a file may take in memory together: sections that share their bytes occur in damaged files only.
+pub(super) fn room(source: &Source) -> u64 {
+    const PER_BYTE: u64 = 32;
+    const LEAST: u64 = 64 << 20;
+    source.length().saturating_mul(PER_BYTE).max(LEAST)
 }
 
 /// What describes variables and types takes most of the room, and nobody here asks for it.

@@ -3,23 +3,32 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId};
+use gimli::{Dwarf, DwarfPackage, DwarfPackageSections, DwarfSections, DwoId, Section as _, UnitType};
 
-use super::find::Search;
-use super::sections::SectionTable;
+use super::abbreviations;
+use super::find::{At, Lookup};
+use super::sections::{self, SectionTable};
 use super::units::{Slice, slice};
-use crate::object::source::Source;
+
+/// What the files of single units may take together, bytes: what is beyond is as good as absent.
+const MAX_FILES: u64 = 4 << 30;
+
+/// Units of a file that are looked at before that with the right identity: compilers make one for each file.
+const MAX_UNITS: usize = 64;
 
 type SplitFile = OnceLock<Option<DwarfSections<Vec<u8>>>>;
 
 /// The files that one object's debug information refers to, read when they are first needed.
 #[derive(Debug)]
 pub(super) struct SplitFiles {
-    search: Search,
-    /// The file with the debug information itself.
-    path: PathBuf,
+    lookup: Lookup,
+    /// The file with the debug information itself; none = the object.
+    separate: Option<At>,
     package: OnceLock<Option<DwarfPackageSections<Vec<u8>>>>,
+    /// Bytes that files of single units may still take.
+    room: AtomicU64,
     /// By unit.
     files: OnceLock<Box<[SplitFile]>>,
 }
@@ -43,11 +52,12 @@ pub(super) struct Skeleton<'u, 'a> {
 }
 
 impl SplitFiles {
-    pub(super) fn new(search: Search, path: PathBuf) -> Self {
+    pub(super) fn new(lookup: Lookup, separate: Option<At>) -> Self {
         Self {
-            search,
-            path,
+            lookup,
+            separate,
             package: OnceLock::new(),
+            room: AtomicU64::new(MAX_FILES),
             files: OnceLock::new(),
         }
     }
@@ -55,17 +65,9 @@ impl SplitFiles {
     /// The larger part of a unit.
     pub(super) fn unit<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<SplitUnit<'a>> {
         let dwarf = self.packaged(skeleton).or_else(|| self.own_file(skeleton))?;
-        let mut headers = dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
-            let Ok(mut unit) = dwarf.unit(header) else {
-                continue;
-            };
-            if unit.dwo_id == Some(skeleton.id) {
-                unit.copy_relocated_attributes(skeleton.unit);
-                return Some(SplitUnit { dwarf, unit });
-            }
-        }
-        None
+        let mut unit = find_unit(&dwarf, skeleton.id)?;
+        unit.copy_relocated_attributes(skeleton.unit);
+        Some(SplitUnit { dwarf, unit })
     }
 
     fn packaged<'a>(&'a self, skeleton: Skeleton<'_, 'a>) -> Option<Dwarf<Slice<'a>>> {
@@ -80,24 +82,23 @@ impl SplitFiles {
             name.push(".dwp");
             PathBuf::from(name)
         };
-        let mut paths = self.search.in_roots(&named(&self.search.path));
-        paths.push(named(&self.path));
-        let file_name = named(Path::new(self.search.path.file_name()?));
-        paths.extend(
-            self.search
-                .finder
-                .debug_dirs
-                .iter()
-                .map(|dir| dir.join(&file_name)),
-        );
+        let object = self.lookup.path();
+        let mut paths = self.lookup.places(&named(object));
+        let separate = self.separate.as_ref();
+        paths.extend(separate.and_then(|at| at.map(|path| Some(named(path)))));
+        let file_name = named(Path::new(object.file_name()?));
+        paths.extend(self.lookup.in_debug_dirs(&file_name));
         paths.iter().find_map(|path| {
-            let source = Source::open(path).ok()?;
+            let source = self.lookup.open(path).ok()?;
             let table = SectionTable::read(&source).ok()?;
+            let mut room = sections::room(&source);
             let load = |id: gimli::SectionId| -> Result<Vec<u8>, gimli::Error> {
                 // All of them: the index says where each unit's part of each section is. A section that cannot be read is
                 // as good as none.
                 let name = id.dwo_name();
-                Ok(name.map_or_else(Vec::new, |name| table.bytes(&source, name).unwrap_or_default()))
+                Ok(name.map_or_else(Vec::new, |name| {
+                    table.bytes_within(&source, name, &mut room).unwrap_or_default()
+                }))
             };
             DwarfPackageSections::load(load).ok()
         })
@@ -127,23 +128,24 @@ impl SplitFiles {
         let built = Path::new(OsStr::from_bytes(folder)).join(name);
         let mut paths = Vec::new();
         if built.is_absolute() {
-            paths.extend(self.search.in_roots(&built));
+            paths.extend(self.lookup.places(&built));
         }
-        let file_name = name.file_name()?;
-        for near in [&self.search.path, &self.path] {
-            if let Some(folder) = near.parent().filter(|folder| folder.is_absolute()) {
-                paths.extend(self.search.in_roots(&folder.join(file_name)));
-            }
+        let file_name = Path::new(name.file_name()?);
+        let beside = |path: &Path| {
+            let folder = path.parent().filter(|folder| folder.is_absolute())?;
+            Some(folder.join(file_name))
+        };
+        if let Some(path) = beside(self.lookup.path()) {
+            paths.extend(self.lookup.places(&path));
         }
-        paths.extend(
-            self.search
-                .finder
-                .debug_dirs
-                .iter()
-                .map(|dir| dir.join(file_name)),
-        );
+        paths.extend(self.separate.as_ref().and_then(|at| at.map(beside)));
+        paths.extend(self.lookup.in_debug_dirs(file_name));
         paths.iter().find_map(|path| {
-            let source = Source::open(path).ok()?;
+            let source = self.lookup.open(path).ok()?;
+            let spend = |room: u64| room.checked_sub(source.length());
+            self.room
+                .try_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+                .ok()?;
             let sections = SectionTable::read(&source).ok()?.dwarf(&source, true).ok()?;
             // A file of another build has another identity.
             has_unit(&sections, skeleton.id).then_some(sections)
@@ -152,12 +154,32 @@ impl SplitFiles {
 }
 
 fn has_unit(sections: &DwarfSections<Vec<u8>>, id: DwoId) -> bool {
-    let dwarf = sections.borrow(|bytes| slice(bytes));
+    find_unit(&sections.borrow(|bytes| slice(bytes)), id).is_some()
+}
+
+/// The unit of this identity, which the header has, or before DWARF 5 the first entry.
+fn find_unit<'a>(dwarf: &Dwarf<Slice<'a>>, id: DwoId) -> Option<gimli::Unit<Slice<'a>>> {
+    let section = dwarf.debug_abbrev.reader().slice();
     let mut headers = dwarf.units();
+    let mut tried = 0;
     while let Ok(Some(header)) = headers.next() {
-        if dwarf.unit(header).is_ok_and(|unit| unit.dwo_id == Some(id)) {
-            return true;
+        match header.type_() {
+            UnitType::Skeleton(other) | UnitType::SplitCompilation(other) if other != id => continue,
+            UnitType::Type { .. } | UnitType::SplitType { .. } => continue,
+            UnitType::Compilation
+            | UnitType::Partial
+            | UnitType::Skeleton(_)
+            | UnitType::SplitCompilation(_) => {}
+        }
+        tried += 1;
+        if tried > MAX_UNITS {
+            break;
+        }
+        let table = abbreviations::table(section, header.debug_abbrev_offset());
+        let unit = table.and_then(|table| gimli::Unit::new_with_abbreviations(dwarf, header, table).ok());
+        if let Some(unit) = unit.filter(|unit| unit.dwo_id == Some(id)) {
+            return Some(unit);
         }
     }
-    false
+    None
 }

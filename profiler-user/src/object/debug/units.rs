@@ -3,24 +3,29 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use gimli::{
-    AttributeValue, DebugAbbrev, DebugInfoOffset, DebugLineOffset, Dwarf, EndianSlice, LittleEndian,
-    Section as _, UnitHeader, UnitRef, UnitType,
+    AttributeValue, DebugInfoOffset, DebugLineOffset, Dwarf, EndianSlice, LittleEndian, Section as _,
+    UnitRef, UnitType,
 };
 
 use super::DebugInfo;
-use super::die::{Die, InFile, Ranges};
+use super::abbreviations::Abbreviations;
+use super::die::{Die, InFile, RANGE_COST, Ranges};
 use super::facts::Facts;
 use super::lines::LineTable;
+use super::scopes::Scopes;
 use super::split::{Skeleton, SplitUnit};
 
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
-/// Bytes that may be gone through, for each byte of the file and in any case: real files need a few for each.
+/// Work that may be done, for each byte of the file and in any case: real files need a few for each.
 const BUDGET_PER_BYTE: u64 = 64;
-const LEAST_BUDGET: u64 = 1 << 28;
+const LEAST_BUDGET: u64 = 1 << 26;
+/// What an attribute costs.
+const ATTRIBUTE_COST: u64 = 8;
+/// A unit is looked for among so many that have an address near one at most.
+const MAX_NEAR: usize = 1 << 16;
 
 pub(super) fn slice(bytes: &[u8]) -> Slice<'_> {
     EndianSlice::new(bytes, LittleEndian)
@@ -56,6 +61,7 @@ pub struct Units<'a> {
     ranges: Vec<UnitRange>,
     pub(super) names: RefCell<HashMap<Die, Option<&'a [u8]>>>,
     tables: RefCell<Tables<'a>>,
+    pub(super) scopes: RefCell<HashMap<(InFile, u32), Rc<Scopes<'a>>>>,
     budget: Cell<u64>,
 }
 
@@ -84,6 +90,7 @@ impl<'a> Units<'a> {
             ranges: Vec::new(),
             names: RefCell::default(),
             tables: RefCell::default(),
+            scopes: RefCell::default(),
             budget: Cell::new(bytes.saturating_mul(BUDGET_PER_BYTE).max(LEAST_BUDGET)),
         };
         units.main = units.read_units(&units.dwarf)?;
@@ -99,6 +106,11 @@ impl<'a> Units<'a> {
         let left = self.budget.get().checked_sub(bytes);
         self.budget.set(left.unwrap_or(0));
         left.map(|_| ())
+    }
+
+    /// The same, for the attributes of an entry: some take no bytes.
+    pub(super) fn spend_on(&self, abbreviation: &gimli::Abbreviation) -> Option<()> {
+        self.spend(ATTRIBUTE_COST * abbreviation.attributes().len() as u64)
     }
 
     fn read_units(&self, dwarf: &Dwarf<Slice<'a>>) -> Result<Vec<Unit<'a>>, gimli::Error> {
@@ -133,7 +145,9 @@ impl<'a> Units<'a> {
             let program = unit.line_program.take();
             let lines_at = program.as_ref().map(|program| program.header().offset());
             let header_length = program.map_or(0, |program| program.header().header_length() as u64);
-            if self.spend(header_length + 64).is_none() {
+            let texts = [unit.name, unit.comp_dir];
+            let text_length: usize = texts.iter().flatten().map(|text| text.slice().len()).sum();
+            if self.spend(header_length + text_length as u64 + 64).is_none() {
                 break;
             }
             units.push(Unit {
@@ -184,6 +198,10 @@ impl<'a> Units<'a> {
             } else if own.list.is_empty() {
                 let lines = self.lines(unit);
                 for (begin, end) in lines.iter().flat_map(|lines| lines.sequences()) {
+                    // Units may share a table.
+                    if self.spend(RANGE_COST).is_none() {
+                        break;
+                    }
                     add(begin, end);
                 }
             } else {
@@ -220,6 +238,7 @@ impl<'a> Units<'a> {
         let first = self.ranges.partition_point(|range| range.end <= address);
         let near = self.ranges[first..]
             .iter()
+            .take(MAX_NEAR)
             .take_while(move |range| range.min_begin <= address);
         near.filter(move |range| range.begin <= address)
             .filter_map(|range| Some((range.unit, self.main.get(range.unit as usize)?)))
@@ -331,47 +350,5 @@ impl<'a> Units<'a> {
             super::die::Reference::File(offset) => self.find(from.file, offset),
             super::die::Reference::Shared(offset) => self.find(InFile::Shared, offset),
         })
-    }
-}
-
-/// Abbreviations of the units of one file, each table read once and no farther than to the next one.
-struct Abbreviations<'a> {
-    section: &'a [u8],
-    /// Where tables start.
-    starts: Vec<usize>,
-    read: HashMap<usize, Option<Arc<gimli::Abbreviations>>>,
-}
-
-impl<'a> Abbreviations<'a> {
-    fn new(dwarf: &Dwarf<Slice<'a>>, headers: &[UnitHeader<Slice<'a>>]) -> Self {
-        let mut starts: Vec<usize> = headers
-            .iter()
-            .map(|header| header.debug_abbrev_offset().0)
-            .collect();
-        starts.sort_unstable();
-        starts.dedup();
-        Self {
-            section: dwarf.debug_abbrev.reader().slice(),
-            starts,
-            read: HashMap::new(),
-        }
-    }
-
-    fn of(&mut self, header: &UnitHeader<Slice<'a>>) -> Option<Arc<gimli::Abbreviations>> {
-        let offset = header.debug_abbrev_offset();
-        let Self {
-            section,
-            starts,
-            read,
-        } = self;
-        let table = read.entry(offset.0).or_insert_with(|| {
-            let next = starts.partition_point(|start| *start <= offset.0);
-            let end = starts
-                .get(next)
-                .map_or(section.len(), |end| section.len().min(*end));
-            let part = DebugAbbrev::new(&section[..end], LittleEndian);
-            part.abbreviations(offset).ok().map(Arc::new)
-        });
-        table.clone()
     }
 }

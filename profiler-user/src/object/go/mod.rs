@@ -9,6 +9,7 @@ use object::{Endianness, elf};
 
 use self::table::{Header, PREAMBLE, Table, Version};
 use super::elf::{Elf, Section};
+use super::source::Source;
 use super::symbols::Symbols;
 use super::{Evidence, ObjectFile};
 
@@ -53,7 +54,7 @@ pub(super) struct Go {
 
 /// Where the table lies in the file.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     offset: u64,
     size: u64,
     text_start: u64,
@@ -113,6 +114,11 @@ impl GoLines {
 }
 
 impl Go {
+    /// Where the table lies.
+    pub(super) fn table(&self) -> Option<Place> {
+        self.table
+    }
+
     fn function(&self, address: u64) -> Option<GoFunction> {
         let found = self
             .functions
@@ -145,9 +151,7 @@ impl ObjectFile {
 
     /// Loads the table that tells files and lines of Go code. `None`: the file has no Go code, or it is damaged.
     pub fn load_go_lines(&self) -> Option<GoLines> {
-        let place = self.facts.go.table?;
-        let bytes = self.source.read(place.offset, place.size)?;
-        GoLines::parse(bytes, place.text_start)
+        self.facts.go.table?.load(&self.source)
     }
 
     /// Where the Go function at this address was declared: file and line. Loads the table anew; for many functions use
@@ -160,8 +164,16 @@ impl ObjectFile {
     }
 }
 
+impl Place {
+    /// The table at this place of a file.
+    pub(super) fn load(self, source: &Source) -> Option<GoLines> {
+        let bytes = source.read(self.offset, self.size)?;
+        GoLines::parse(bytes, self.text_start)
+    }
+}
+
 /// Adds the names of Go functions that have no symbol.
-pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut Symbols<'_>) -> Go {
+pub(super) fn add<'data, R: ReadRef<'data>>(elf: &Elf<'data, R>, symbols: &mut Symbols) -> Go {
     let Some((table, place)) = find(elf) else {
         if elf.named(b".go.buildinfo").is_some() {
             log::warn!(

@@ -21,7 +21,7 @@ use super::state::State;
 use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemorySummary};
 use crate::cli::mem::{MemFormat, MemoryConfig};
 use crate::kernel::heap::HeapMaps;
-use crate::kernel::lifecycle::LifeEvent;
+use crate::kernel::lifecycle::Mapping;
 use crate::probe::plan::{EntryOnlyReason, Plan, Returns};
 use crate::target::identity::{Attribute, Identity};
 use crate::ui::mem_table;
@@ -123,8 +123,8 @@ impl Memory {
     }
 
     /// A process of the host has mapped a file: it may be gone before anybody can look.
-    pub(super) fn told(&mut self, event: &LifeEvent) {
-        self.names.told(event);
+    pub(super) fn told(&mut self, mapping: &Mapping) {
+        self.names.told(mapping);
     }
 
     /// A process runs another program: what it did until now is named by what it ran.
@@ -323,11 +323,9 @@ impl State {
     pub(super) fn conclude_memory(mut self, reader: Reader, display: Display) -> Result<bool, SessionError> {
         self.ended_after = Some(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
-        let summary = self.memory_summary(true)?.unwrap_or_default();
-        let mut summary = summary;
+        let mut summary = self.memory_summary(true)?.unwrap_or_default();
         match reader.finish(&summary.losses).timeline {
-            None => {}
-            Some(Ok((_, 0))) => {}
+            None | Some(Ok((_, 0))) => {}
             Some(Ok((_, undecodable))) => summary
                 .notes
                 .push(format!("{undecodable} messages of the kernel could not be read")),

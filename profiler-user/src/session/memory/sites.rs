@@ -6,7 +6,7 @@ use std::sync::Arc;
 use profiler_common::alloc::SiteStats;
 
 use crate::kernel::heap::HeapMaps;
-use crate::kernel::lifecycle::LifeEvent;
+use crate::kernel::lifecycle::Mapping;
 use crate::object::debug::SourceLine;
 use crate::resolve::{AddressResolver, Kind, Place};
 
@@ -85,18 +85,16 @@ impl SiteNames {
     }
 
     /// A process has mapped a file.
-    pub(super) fn told(&mut self, event: &LifeEvent) {
-        let LifeEvent::Mapped {
+    pub(super) fn told(&mut self, mapping: &Mapping) {
+        let Mapping {
             pid,
             start,
             length,
+            file: (_, _, inode),
             offset,
-            inode,
             path,
-        } = event
-        else {
-            return;
-        };
+            suspends: _,
+        } = mapping;
         if self.told.len() >= MOST_TOLD && !self.told.contains_key(pid) {
             self.told.clear();
         }
@@ -192,15 +190,14 @@ impl SiteNames {
         let call = address - 1;
         // A forked process has what its parent has, which mostly lives longer.
         let in_parent = (parent != 0).then(|| self.resolver.resolve(parent, call));
-        let place = match in_parent.filter(is_known) {
-            Some(place) => place,
-            None => {
-                let own = self.resolver.resolve(pid, call);
-                if is_known(&own) {
-                    own
-                } else {
-                    self.place_told(pid, call).unwrap_or(own)
-                }
+        let place = if let Some(place) = in_parent.filter(is_known) {
+            place
+        } else {
+            let own = self.resolver.resolve(pid, call);
+            if is_known(&own) {
+                own
+            } else {
+                self.place_told(pid, call).unwrap_or(own)
             }
         };
         let name = Self::name(&place);

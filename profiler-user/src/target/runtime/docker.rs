@@ -6,22 +6,23 @@ use serde_json::Value;
 use super::facts::{self, Facts};
 use super::files;
 use super::mounts;
+use crate::rooted::Root;
 use crate::target::container::Runtime;
 
 /// What Docker has written down of a container: `config.v2.json`.
-pub(super) fn from_files(root: &Path, id: &str) -> Option<Facts> {
-    in_folder(&root.join("var/lib/docker/containers").join(id))
+pub(super) fn from_files(root: &Root, id: &str) -> Option<Facts> {
+    in_folder(root, &Path::new("var/lib/docker/containers").join(id))
 }
 
 /// The same, where Docker keeps its files at a place of its own: a process in the container shows it.
-pub(super) fn from_mounts(root: &Path, pid: u32, id: &str) -> Option<Facts> {
-    let of = |process: &str| files::text(&root.join("proc").join(process).join("mountinfo"));
+pub(super) fn from_mounts(root: &Root, pid: u32, id: &str) -> Option<Facts> {
+    let of = |process: &str| files::text(root, &Path::new("proc").join(process).join("mountinfo"));
     let folder = mounts::folder(&of(&pid.to_string())?, &of("self")?, id)?;
-    in_folder(&root.join(folder.strip_prefix("/").ok()?))
+    in_folder(root, &folder)
 }
 
-fn in_folder(folder: &Path) -> Option<Facts> {
-    let config = files::json(&folder.join("config.v2.json"))?;
+fn in_folder(root: &Root, folder: &Path) -> Option<Facts> {
+    let config = files::json(root, &folder.join("config.v2.json"))?;
     Some(described(&config, Runtime::Docker))
 }
 

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use super::cgroup::Candidate;
 use super::container::{Container, Runtime};
 use super::users::Users;
+use crate::rooted::Root;
 use facts::Facts;
 use oci::{Bundle, Places};
 use sockets::Sockets;
@@ -26,7 +27,9 @@ use storage::Lists;
 /// The runtimes' state.
 #[derive(Debug)]
 pub(super) struct State {
-    root: PathBuf,
+    /// Paths of the runtimes are meant below it.
+    folder: PathBuf,
+    root: Root,
     users: Users,
     /// None = daemons are not asked.
     sockets: Option<Sockets>,
@@ -34,28 +37,31 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Looks for it below `root`.
-    pub(super) fn new(root: PathBuf) -> Self {
+    /// Looks for it below `folder`.
+    pub(super) fn new(folder: PathBuf) -> Self {
         // What the environment says is about this host.
-        let is_host = root == Path::new("/");
+        let is_host = folder == Path::new("/");
         let docker_host = is_host.then(|| std::env::var("DOCKER_HOST").ok()).flatten();
         Self {
-            users: Users::new(root.join("etc/passwd")),
-            sockets: Some(Sockets::new(&root, docker_host.as_deref())),
-            lists: Lists::default(),
-            root,
+            sockets: Some(Sockets::new(&folder, docker_host.as_deref())),
+            ..Self::without_daemons(folder)
         }
     }
 
     /// The state of the runtimes that run where the process `pid` is. Their daemons are not asked: whoever is in a container
     /// must not be able to delay us.
     pub(super) fn inside(&self, pid: u32) -> Self {
-        let root = self.root.join(format!("proc/{pid}/root"));
+        Self::without_daemons(self.folder.join(format!("proc/{pid}/root")))
+    }
+
+    fn without_daemons(folder: PathBuf) -> Self {
+        let root = Root::new(folder.clone());
         Self {
-            users: Users::new(root.join("etc/passwd")),
+            users: Users::new(root.clone()),
             sockets: None,
             lists: Lists::default(),
             root,
+            folder,
         }
     }
 
@@ -144,8 +150,36 @@ impl State {
     }
 }
 
+/// See [`mounts::folder`]; the container and the host have the same mounts.
+pub(super) fn folder_in(mountinfo: &str, id: &str) -> Option<PathBuf> {
+    mounts::folder(mountinfo, mountinfo, id)
+}
+
+/// What a document says, read as each of those that runtimes write.
+pub(super) fn described_by(document: &[u8]) -> Vec<Container> {
+    let Ok(value) = serde_json::from_slice(document) else {
+        return Vec::new();
+    };
+    let mut facts = vec![
+        docker::described(&value, Runtime::Docker),
+        oci::described_by(&value),
+    ];
+    facts.extend(storage::listed(&value).into_values());
+    let containers = facts.into_iter().map(|facts| {
+        let mut container = Container::unnamed(String::new(), facts.runtime.unwrap_or(Runtime::Unknown));
+        (container.name, container.image, container.pod) = (facts.name, facts.image, facts.pod);
+        container
+    });
+    containers.collect()
+}
+
+/// The body of a daemon's answer, when it is all there.
+pub(super) fn body_of(answer: &[u8]) -> Option<Vec<u8>> {
+    http::body(answer)
+}
+
 /// Where state is: a rootless container is run by the user in whose slice it is, whoever its processes are.
-fn places<'a>(root: &'a Path, users: &mut Users, path: &str, uid: u32) -> Places<'a> {
+fn places<'a>(root: &'a Root, users: &mut Users, path: &str, uid: u32) -> Places<'a> {
     let of_slice = path.split('/').find_map(|part| {
         let uid = part.strip_prefix("user-")?.strip_suffix(".slice")?;
         uid.parse::<u32>().ok()
@@ -161,10 +195,13 @@ fn places<'a>(root: &'a Path, users: &mut Users, path: &str, uid: u32) -> Places
 /// What bundle and storage tell.
 fn bundled(lists: &mut Lists, places: &Places<'_>, id: &str) -> Facts {
     let bundle = oci::bundle(places, id);
-    let mut facts = bundle.as_ref().map(oci::described).unwrap_or_default();
+    let mut facts = bundle
+        .as_ref()
+        .map(|bundle| oci::described(places.root, bundle))
+        .unwrap_or_default();
     let beside = bundle.as_ref().and_then(beside);
     for storage in beside.into_iter().chain(places.storages()) {
-        if let Some(listed) = lists.find(&storage, id) {
+        if let Some(listed) = lists.find(places.root, &storage, id) {
             facts.complete(listed);
             break;
         }
@@ -182,8 +219,8 @@ fn beside(bundle: &Bundle) -> Option<PathBuf> {
 }
 
 /// What systemd knows of a machine.
-fn machine(root: &Path, name: &str) -> Facts {
-    let text = files::text(&root.join("run/systemd/machines").join(name)).unwrap_or_default();
+fn machine(root: &Root, name: &str) -> Facts {
+    let text = files::text(root, &Path::new("run/systemd/machines").join(name)).unwrap_or_default();
     let image = text.lines().find_map(|line| line.strip_prefix("ROOT="));
     Facts {
         name: Some(name.to_owned()),

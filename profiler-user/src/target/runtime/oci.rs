@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::facts::{self, Facts};
 use super::files;
+use crate::rooted::Root;
 use crate::target::container::{Pod, Runtime};
 
 /// Where containerd keeps its bundles, by namespace: its own, Docker's, that of k3s.
@@ -22,7 +23,7 @@ const STORAGES: [&str; 2] = ["run/containers/storage", "var/lib/containers/stora
 /// A bundle and who made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bundle {
-    /// Its folder.
+    /// Its folder, below the root.
     pub(super) path: PathBuf,
     runtime: Option<Runtime>,
     /// The control group that the runtime has written down.
@@ -33,7 +34,7 @@ pub(super) struct Bundle {
 #[derive(Clone, Debug)]
 pub(super) struct Places<'a> {
     /// Below this folder.
-    pub(super) root: &'a Path,
+    pub(super) root: &'a Root,
     /// Of this user, too.
     pub(super) uid: u32,
     /// The user's home.
@@ -41,26 +42,21 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// A path of the host, below the root.
-    pub(super) fn host(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
-    }
-
     /// The folders of containers/storage, for state that is lost at a boot and for state that is not.
     pub(super) fn storages(&self) -> Vec<PathBuf> {
-        let user = self.root.join(format!("run/user/{}/containers", self.uid));
+        let user = PathBuf::from(format!("run/user/{}/containers", self.uid));
         let home = self
             .home
             .as_ref()
-            .map(|home| self.host(home).join(".local/share/containers/storage"));
-        let system = STORAGES.map(|path| self.root.join(path));
+            .map(|home| home.join(".local/share/containers/storage"));
+        let system = STORAGES.map(PathBuf::from);
         system.into_iter().chain([user]).chain(home).collect()
     }
 
     fn runtimes(&self, name: &str) -> [PathBuf; 2] {
         [
-            self.root.join("run").join(name),
-            self.root.join(format!("run/user/{}/{name}", self.uid)),
+            Path::new("run").join(name),
+            PathBuf::from(format!("run/user/{}/{name}", self.uid)),
         ]
     }
 }
@@ -93,19 +89,19 @@ pub(super) fn has_group(bundle: &Bundle, path: &str) -> bool {
 }
 
 fn containerd(places: &Places<'_>, id: &str) -> Option<Bundle> {
-    let namespaces = TASKS
-        .iter()
-        .flat_map(|tasks| std::fs::read_dir(places.root.join(tasks)).into_iter().flatten());
+    let namespaces = TASKS.iter().flat_map(|tasks| {
+        let names = places.root.names(Path::new(tasks)).into_iter();
+        names.map(|name| Path::new(tasks).join(name))
+    });
     let path = namespaces
-        .flatten()
-        .map(|namespace| namespace.path().join(id))
-        .find(|path| path.is_dir())?;
+        .map(|namespace| namespace.join(id))
+        .find(|path| places.root.has_folder(path))?;
     let namespace = path.parent().and_then(Path::file_name);
     let runtime = match namespace.and_then(|name| name.to_str()) {
         Some("moby") => Runtime::Docker,
         Some(_) | None => Runtime::Containerd,
     };
-    let config = files::json(&path.join("config.json"));
+    let config = files::json(places.root, &path.join("config.json"));
     let cgroup = config.and_then(|config| facts::text(config.pointer("/linux/cgroupsPath")));
     Some(Bundle {
         path,
@@ -118,7 +114,7 @@ fn runc(places: &Places<'_>, id: &str) -> Option<Bundle> {
     let states = places
         .runtimes("runc")
         .map(|folder| folder.join(id).join("state.json"));
-    let state = states.iter().find_map(|path| files::json(path))?;
+    let state = states.iter().find_map(|path| files::json(places.root, path))?;
     let labels = state.pointer("/config/labels").and_then(Value::as_array);
     let path = labels
         .into_iter()
@@ -127,7 +123,7 @@ fn runc(places: &Places<'_>, id: &str) -> Option<Bundle> {
     let groups = state.get("cgroup_paths").and_then(Value::as_object);
     let group = groups.into_iter().flatten().find_map(|(_, path)| path.as_str());
     Some(Bundle {
-        path: places.host(Path::new(path.unwrap_or_default())),
+        path: PathBuf::from(path.unwrap_or_default()),
         runtime: Some(Runtime::Runc),
         cgroup: group.map(str::to_owned),
     })
@@ -137,10 +133,10 @@ fn crun(places: &Places<'_>, id: &str) -> Option<Bundle> {
     let states = places
         .runtimes("crun")
         .map(|folder| folder.join(id).join("status"));
-    let state = states.iter().find_map(|path| files::json(path))?;
+    let state = states.iter().find_map(|path| files::json(places.root, path))?;
     let path = facts::text(state.get("bundle")).unwrap_or_default();
     Some(Bundle {
-        path: places.host(Path::new(&path)),
+        path: PathBuf::from(path),
         runtime: Some(Runtime::Runc),
         cgroup: facts::text(state.get("cgroup-path")),
     })
@@ -151,7 +147,7 @@ fn storage(places: &Places<'_>, id: &str) -> Option<Bundle> {
     let paths = folders.map(|folder| folder.join("overlay-containers").join(id).join("userdata"));
     let path = paths
         .into_iter()
-        .find(|path| path.join("config.json").is_file())?;
+        .find(|path| places.root.find_plain(&path.join("config.json")).is_ok())?;
     Some(Bundle {
         path,
         runtime: None,
@@ -160,11 +156,17 @@ fn storage(places: &Places<'_>, id: &str) -> Option<Bundle> {
 }
 
 /// What a bundle's annotations tell.
-pub(super) fn described(bundle: &Bundle) -> Facts {
-    let config = files::json(&bundle.path.join("config.json"));
-    let annotations = facts::labels(config.as_ref().and_then(|config| config.get("annotations")));
-    let mut facts = of_annotations(&annotations);
+pub(super) fn described(root: &Root, bundle: &Bundle) -> Facts {
+    let config = files::json(root, &bundle.path.join("config.json"));
+    let mut facts = config.as_ref().map(described_by).unwrap_or_default();
     facts.runtime = facts.runtime.or(bundle.runtime);
+    facts
+}
+
+/// What the annotations in a bundle's `config.json` tell.
+pub(super) fn described_by(config: &Value) -> Facts {
+    let annotations = facts::labels(config.get("annotations"));
+    let mut facts = of_annotations(&annotations);
     facts.labels = annotations;
     if let Some(labels) = facts.labels.get("io.kubernetes.cri-o.Labels")
         && let Ok(labels) = serde_json::from_str(labels)

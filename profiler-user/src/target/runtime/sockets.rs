@@ -10,7 +10,9 @@ use crate::target::container::Runtime;
 
 /// All questions together may take so long, counted from [`Sockets::allow_time`].
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Who did not answer in time is not asked again for so long.
+/// A question that takes so long is not asked again soon, whatever the answer: there may be many of its kind.
+const SLOW: Duration = Duration::from_millis(250);
+/// Who did not answer in time, or is slow, is not asked again for so long.
 const REST: Duration = Duration::from_secs(30);
 
 /// The sockets, and what they cost.
@@ -20,7 +22,7 @@ pub(super) struct Sockets {
     /// From `DOCKER_HOST`.
     docker_host: Option<PathBuf>,
     deadline: Instant,
-    /// Those that did not answer in time, and when they may be asked again.
+    /// Those that did not answer in time, or are slow, and when they may be asked again.
     resting: HashMap<PathBuf, Instant>,
 }
 
@@ -85,21 +87,23 @@ impl Sockets {
         {
             return None;
         }
-        match http::get(path, &format!("/containers/{id}/json"), self.deadline) {
+        let asked = Instant::now();
+        let answer = http::get(path, &format!("/containers/{id}/json"), self.deadline);
+        if asked.elapsed() >= SLOW || Instant::now() >= self.deadline {
+            log::warn!(
+                "`{}` takes long to answer: it is left alone for {} seconds, containers may be shown by their ids",
+                path.display(),
+                REST.as_secs()
+            );
+            self.resting.insert(path.to_owned(), Instant::now() + REST);
+        }
+        match answer {
             Ok(body) => {
                 let answer = serde_json::from_slice(&body?).ok()?;
                 Some(docker::described(&answer, runtime))
             }
             Err(error) => {
-                if Instant::now() >= self.deadline {
-                    log::warn!(
-                        "`{}` does not answer within a second: containers may be shown by their ids",
-                        path.display()
-                    );
-                    self.resting.insert(path.to_owned(), Instant::now() + REST);
-                } else {
-                    log::debug!("failed to ask `{}`: {error}", path.display());
-                }
+                log::debug!("failed to ask `{}`: {error}", path.display());
                 None
             }
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::facts::{self, Facts};
 use super::files;
+use crate::rooted::Root;
 
 /// Lists that are kept as long as they do not change.
 #[derive(Debug, Default)]
@@ -25,21 +26,25 @@ type Version = (SystemTime, u64);
 
 impl Lists {
     /// What the list of a storage says of a container.
-    pub(super) fn find(&mut self, storage: &Path, id: &str) -> Option<Facts> {
+    pub(super) fn find(&mut self, root: &Root, storage: &Path, id: &str) -> Option<Facts> {
         let path = storage.join("overlay-containers/containers.json");
-        let metadata = std::fs::metadata(&path).ok()?;
+        let metadata = root.find_plain(&path).and_then(|file| file.metadata()).ok()?;
         let version = (metadata.modified().ok()?, metadata.len());
         if self.known.get(&path).is_none_or(|list| list.version != version) {
-            let by_id = read(&path);
+            let by_id = read(root, &path);
             self.known.insert(path.clone(), List { version, by_id });
         }
         self.known.get(&path)?.by_id.get(id).cloned()
     }
 }
 
-fn read(path: &Path) -> HashMap<String, Facts> {
-    let list = files::json(path);
-    let entries = list.as_ref().and_then(Value::as_array).into_iter().flatten();
+fn read(root: &Root, path: &Path) -> HashMap<String, Facts> {
+    files::json(root, path).as_ref().map(listed).unwrap_or_default()
+}
+
+/// What a list says of each container.
+pub(super) fn listed(list: &Value) -> HashMap<String, Facts> {
+    let entries = list.as_array().into_iter().flatten();
     entries
         .filter_map(|entry| Some((facts::text(entry.get("id"))?, described(entry))))
         .collect()

@@ -141,7 +141,7 @@ fn kubernetes_on_docker_has_its_pod_in_the_labels() {
         (found.runtime, found.pod.clone()),
         (Runtime::Docker, Some(cart()))
     );
-    assert_eq!(found.display_name(), "server");
+    assert_eq!(found.short_name(), "server");
     let sandbox = config.replace("\"server\"", "\"POD\"");
     let host = Host::new().with("var/lib/docker/containers/<ID>/config.v2.json", &sandbox);
     let found = host.find("/kubepods/burstable/pod1/<ID>").unwrap();
@@ -164,7 +164,7 @@ fn containerd_under_kubernetes_is_known_by_its_bundles_annotations() {
             (Runtime::Containerd, Some(cart()))
         );
         assert_eq!(found.image.as_deref(), Some("registry.local/cart:3"));
-        assert_eq!(found.display_name(), "server");
+        assert_eq!(found.short_name(), "server");
     }
     let sandbox = config.replace("io.kubernetes.cri.container-name", "other");
     let host = Host::new().with(
@@ -173,7 +173,7 @@ fn containerd_under_kubernetes_is_known_by_its_bundles_annotations() {
     );
     let found = host.find("/kubepods/pod1/<ID>").unwrap();
     assert_eq!(found.pod.as_ref().unwrap().container, None);
-    assert_eq!(found.display_name(), &ID[..12]);
+    assert_eq!(found.short_name(), &ID[..12]);
 }
 
 #[test]
@@ -362,6 +362,35 @@ fn a_daemon_that_hangs_costs_a_second_once_for_all_containers() {
     drop(listener);
 }
 
+/// Check that a daemon that answers, but takes its time, delays nobody again and again.
+#[test]
+fn a_daemon_that_is_slow_is_left_alone_for_a_while_too() {
+    let host = Host::new();
+    let socket = host.folder.path().join("run/docker.sock");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
+    let (sender, questions) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if sender.send(()).is_err() {
+                return;
+            }
+            // Slow, and within the second that a question may take.
+            std::thread::sleep(Duration::from_millis(400));
+            let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            // Who has asked may have gone.
+            let _: std::io::Result<()> = stream.write_all(answer.as_bytes());
+        }
+    });
+    let mut state = host.state();
+    for _ in 0..20 {
+        state.allow_time();
+        assert_eq!(find(&mut state, "/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+    }
+    assert_eq!(questions.try_iter().count(), 1);
+}
+
 #[test]
 fn broken_state_files_are_as_good_as_none() {
     for text in ["", "{", "[]", "null", "7", r#"{"Name":7,"Config":[]}"#] {
@@ -394,6 +423,29 @@ fn a_pipe_in_place_of_a_state_file_hangs_nobody() {
         .status();
     assert!(made.unwrap().success());
     assert_eq!(host.find("/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+}
+
+/// Check that a container in which a runtime runs cannot make its state that of the host.
+#[test]
+fn state_in_a_container_is_looked_up_below_its_root() {
+    let config = "var/lib/docker/containers/<ID>/config.v2.json";
+    let host = Host::new()
+        .with(config, DOCKER_CONFIG)
+        .with("proc/7/root/etc/passwd", "");
+    let inner = host.folder.path().join("proc/7/root");
+    let link = |target: &Path| {
+        let containers = inner.join("var/lib/docker/containers");
+        std::fs::create_dir_all(containers.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, containers).unwrap();
+    };
+    link(&host.folder.path().join("var/lib/docker/containers"));
+    let mut inside = host.state().inside(7);
+    assert_eq!(find(&mut inside, "/docker/<ID>"), Some(unnamed(Runtime::Docker)));
+    std::fs::remove_file(inner.join("var/lib/docker/containers")).unwrap();
+    link(Path::new("/data"));
+    let host = host.with("proc/7/root/data/<ID>/config.v2.json", DOCKER_CONFIG);
+    let named = find(&mut host.state().inside(7), "/docker/<ID>").unwrap();
+    assert_eq!(named.name.as_deref(), Some("web-1"));
 }
 
 #[test]

@@ -86,6 +86,69 @@ fn a_file_is_found_in_the_targets_own_file_system() {
     check(&open());
 }
 
+/// Check that what a target names is looked for below its root, links included, and never on the host.
+#[test]
+fn paths_of_a_target_with_a_root_of_its_own_are_never_those_of_the_host() {
+    let Some(built) = Built::new(&["-g"]) else { return };
+    built.strip();
+    let (root, debug) = (built.path("root"), built.path("program.debug"));
+    fs::create_dir_all(root.join("app")).unwrap();
+    let in_root = |root: &Path, path: &Path| {
+        built.open_with_path(
+            path,
+            Search {
+                root: Some(root.to_owned()),
+                ..Search::default()
+            },
+        )
+    };
+    let beside = built.program.clone();
+    // The debug file lies beside the program, but on the host.
+    assert!(!in_root(&root, &beside).debug().is_there());
+    let own = Path::new("/proc/self/root");
+    check(&in_root(own, &beside));
+    // A link of the target means a file of the target, though there is such a file on the host.
+    let inside = Path::new("/app/program");
+    std::os::unix::fs::symlink(&debug, root.join("app/program.debug")).unwrap();
+    assert!(!in_root(&root, inside).debug().is_there());
+    let copy = root.join(debug.strip_prefix("/").unwrap());
+    fs::create_dir_all(copy.parent().unwrap()).unwrap();
+    fs::copy(&debug, copy).unwrap();
+    check(&in_root(&root, inside));
+}
+
+/// Check the same for the parts of split debug information, whose paths stand in the debug information itself.
+#[test]
+fn split_parts_of_a_target_with_a_root_of_its_own_are_never_those_of_the_host() {
+    let Some(built) = Built::new(&["-g", "-gsplit-dwarf"]) else {
+        return;
+    };
+    let root = built.path("root");
+    fs::create_dir(&root).unwrap();
+    let open = || {
+        let search = Search {
+            root: Some(root.clone()),
+            ..Search::default()
+        };
+        built.open_with_path(Path::new("/app/program"), search)
+    };
+    let names = |file: &crate::object::ObjectFile| {
+        let debug = file.debug().load().unwrap();
+        let units = debug.units().unwrap();
+        units.inlined(&|name| name == "twice").len()
+    };
+    assert_eq!(names(&open()), 0);
+    let inside = root.join(built.folder.path().strip_prefix("/").unwrap());
+    fs::create_dir_all(&inside).unwrap();
+    for entry in fs::read_dir(built.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|kind| kind == "dwo") {
+            fs::copy(&path, inside.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    assert_eq!(names(&open()), 2);
+}
+
 /// Check that a file of another build is refused, and that this is said.
 #[test]
 fn a_file_that_does_not_belong_to_the_program_is_refused() {

@@ -1,5 +1,6 @@
 //! The forms that debug information has.
 use super::{Built, check};
+use crate::object::names::demangle;
 
 /// Check that both versions are read, plain and compressed in each way.
 #[test]
@@ -141,5 +142,53 @@ fn debug_information_that_is_shared_with_other_files_is_read() {
         let units = debug.units().unwrap();
         let entry = super::address(&file, "parse_number");
         assert!(super::short(units.location(entry).as_ref()).starts_with("parser.c:"));
+    }
+}
+
+/// Check that functions that only one unit sees, for whom compilers write no linker's name, have their full name.
+#[test]
+fn names_without_a_linkers_name_have_the_scopes_around_them() {
+    let text = "\
+#define INLINE static inline __attribute__((always_inline))
+namespace outer { namespace inner { INLINE int one(volatile int *n) { return *n * 2; } } }
+namespace { INLINE int two(volatile int *n) { return *n * 3; } }
+struct Type { __attribute__((always_inline)) int three(volatile int *n) const { return *n * 4; } };
+INLINE int four(volatile int *n) { return *n * 5; }
+namespace outer {
+__attribute__((noinline)) static int around(volatile int *n) {
+    return inner::one(n) + two(n) + Type().three(n) + four(n);
+}
+}
+int main(int count, char **) { volatile int n = count; return outer::around(&n); }
+";
+    for version in ["-gdwarf-4", "-gdwarf-5"] {
+        let Some(built) = Built::new(&[version]) else {
+            return;
+        };
+        std::fs::write(built.path("src/names.cc"), text).unwrap();
+        if !built.run("c++", &["-O1", version, "-o", "program", "src/names.cc"]) {
+            return;
+        }
+        let file = built.open();
+        let debug = file.debug().load().unwrap();
+        let units = debug.units().unwrap();
+        let places = units.inlined(&|_| true);
+        let mut names: Vec<String> = places
+            .iter()
+            .map(|place| {
+                let caller = place.caller_name.as_deref().unwrap();
+                format!("{} in {}", demangle(&place.function), demangle(caller))
+            })
+            .collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "(anonymous namespace)::two in outer::around",
+                "Type::three(int volatile*) const in outer::around",
+                "four in outer::around",
+                "outer::inner::one in outer::around",
+            ]
+        );
     }
 }

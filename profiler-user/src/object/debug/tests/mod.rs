@@ -96,7 +96,12 @@ impl Built {
     }
 
     fn open_with(&self, search: Search) -> ObjectFile {
-        let path = self.program.clone();
+        self.open_with_path(&self.program, search)
+    }
+
+    /// The same, with the path that the target knows it by.
+    fn open_with_path(&self, path: &Path, search: Search) -> ObjectFile {
+        let path = path.to_owned();
         ObjectFile::open_with(&self.program, "program", Search { path, ..search }).unwrap()
     }
 }

@@ -1,21 +1,25 @@
 //! The answers beside those of `llvm-symbolizer`, for addresses all over real files.
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::object::ObjectFile;
 use crate::object::debug::{Frame, Search, Units};
-use crate::object::{ObjectFile, names};
 
 const ADDRESSES: usize = 10_000;
 
 /// What may differ, by reason.
 #[derive(Debug, Default)]
 struct Differences {
-    /// Addresses whose outermost function has another of its own names there: symbols that share an address, or that
-    /// compilers have appended something to.
-    other_name: usize,
+    /// Addresses in functions with several symbols at their start: the other picks one of them, and the debug information
+    /// names one of them, or none.
+    aliases: usize,
+    /// Addresses in functions whose one symbol the other shows, and the debug information has the name in its language only,
+    /// or none.
+    symbols: usize,
     /// Lines 0 (code that belongs to no line) for which the other has put the unit's name in place of a file's.
     no_line: usize,
     /// Relative folders that the other has written twice: it takes folder 0 of DWARF 5 for relative to itself.
@@ -58,10 +62,10 @@ fn ask(path: &Path, addresses: &[u64]) -> Option<Vec<Value>> {
         .spawn()
         .ok()?;
     let mut input = child.stdin.take().unwrap();
-    let text: String = addresses
-        .iter()
-        .map(|address| format!("{address:#x}\n"))
-        .collect();
+    let mut text = String::new();
+    for address in addresses {
+        writeln!(text, "{address:#x}").unwrap();
+    }
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
@@ -116,19 +120,39 @@ impl Differences {
         {
             return;
         }
-        // The other takes the name from the table of symbols, if that has one.
+        // The other takes the name from the table of symbols, if that has one there, and in any of its names.
         let function = &file.functions()[file.function_containing(address).unwrap()];
-        if file.names(function).next().is_some_and(|name| name.raw == other) {
-            return;
-        }
-        let mut own = file.names(function).map(|name| names::base_name(name.raw));
-        if own.any(|own| own == names::base_name(&other)) {
-            self.other_name += 1;
-        } else {
-            self.wrong
-                .push(format!("{address:#x}: {:?}, not {other}", outer.function));
+        let symbols: Vec<&str> = file.names(function).map(|name| name.raw).collect();
+        let own = outer.function.as_deref();
+        let is_one = own.is_none_or(|own| symbols.contains(&own));
+        match &*symbols {
+            [symbol] if *symbol == other && own.is_none_or(|own| is_name_in(own, symbol)) => {
+                self.symbols += 1;
+            }
+            [_, _, ..] if symbols.contains(&other.as_str()) && is_one => self.aliases += 1,
+            _ => self
+                .wrong
+                .push(format!("{address:#x}: {own:?}, not {other}, of {symbols:?}")),
         }
     }
+}
+
+/// Whether a symbol may be that of a function with this name in its language: `{closure#0}` or `get<u8>`.
+fn is_name_in(name: &str, symbol: &str) -> bool {
+    let start = name.trim_start_matches('{');
+    let end = start.find(['<', '#', '}', '_']).unwrap_or(start.len());
+    symbol.contains(&start[..end])
+}
+
+/// Fails where everything must run, as elsewhere (`cargo xtask setup --tests` installs it), and else says what is missing.
+fn cannot_run(missing: &str) -> Option<Differences> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    assert!(
+        !is_set("EBPF_PROF_REQUIRE_KERNEL") && !is_set("CI"),
+        "there is no {missing}: `cargo xtask setup --tests` installs it"
+    );
+    eprintln!("skipped: there is no {missing}");
+    None
 }
 
 /// Compares all answers for a file; `None` where that is not possible here.
@@ -137,11 +161,20 @@ fn compare(path: &Path) -> Option<Differences> {
         path: path.to_owned(),
         ..Search::default()
     };
-    let file = ObjectFile::open_with(path, "file", search).ok()?;
-    let debug = file.debug().load().ok()?;
+    let Ok(file) = ObjectFile::open_with(path, "file", search) else {
+        return cannot_run(&path.display().to_string());
+    };
+    let Ok(debug) = file.debug().load() else {
+        return cannot_run(&format!(
+            "debug information of `{}` (package libc6-dbg)",
+            path.display()
+        ));
+    };
     let units = debug.units().unwrap();
     let addresses = addresses(&file);
-    let others = ask(path, &addresses)?;
+    let Some(others) = ask(path, &addresses) else {
+        return cannot_run("`llvm-symbolizer` (package llvm)");
+    };
     assert_eq!(others.len(), ADDRESSES);
     let mut differences = Differences::default();
     let mut inlined = 0;
@@ -201,26 +234,19 @@ fn answers_for_this_program_are_those_of_llvm() {
     assert_eq!(differences.wrong, [""; 0]);
     assert_eq!(differences.folder_twice, 0);
     assert!(differences.no_line < ADDRESSES / 200, "{}", differences.no_line);
-    assert!(
-        differences.other_name < ADDRESSES / 200,
-        "{}",
-        differences.other_name
-    );
+    assert!(differences.aliases < ADDRESSES / 200, "{}", differences.aliases);
 }
 
 /// Check the C library, whose debug information is in a file of its own, compressed (package libc6-dbg).
 #[test]
 fn answers_for_the_c_library_are_those_of_llvm() {
-    let library = PathBuf::from("/lib/x86_64-linux-gnu/libc.so.6");
+    let library = PathBuf::from(format!("/lib/{}-linux-gnu/libc.so.6", std::env::consts::ARCH));
     let Some(differences) = compare(&library) else {
         return;
     };
     assert_eq!(differences.wrong, [""; 0]);
     assert!(differences.declarations > 1000, "{}", differences.declarations);
     assert_eq!(differences.no_line, 0);
-    assert!(
-        differences.other_name < ADDRESSES / 10,
-        "{}",
-        differences.other_name
-    );
+    // Four of ten functions there have several names; few have only a symbol.
+    assert!(differences.symbols < ADDRESSES / 200, "{}", differences.symbols);
 }
