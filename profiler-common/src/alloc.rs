@@ -360,6 +360,8 @@ pub struct FamilyTotals {
 pub struct ProcessInfo {
     /// When it was forked, `CLOCK_MONOTONIC`, ns; 0 = before it was seen.
     pub forked_ns: u64,
+    /// When it executed another program, and what it had was gone, `CLOCK_MONOTONIC`, ns; 0 = it has not.
+    pub executed_ns: u64,
     /// Its process id, as the host sees it; 0 = the number is nobody's.
     pub tgid: u32,
     /// The number of the process that it was forked from; 0 = none that is known.

@@ -56,9 +56,7 @@ fn heap_exec(_ctx: RawTracePointContext) -> i32 {
         thread.freed.address = 0;
         thread.process = 0;
     }
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // It gets another number with its first allocation.
-    let _ = PROCESS_NUMBERS.remove(tgid);
+    process::executed((bpf_get_current_pid_tgid() >> 32) as u32);
     0
 }
 

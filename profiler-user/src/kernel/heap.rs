@@ -192,11 +192,6 @@ impl HeapMaps {
         given.min(u64::from(MAX_PROCESSES)) as usize
     }
 
-    /// The number that a process has now.
-    pub fn current_number(&self, pid: u32) -> Option<u32> {
-        self.numbers.get(&pid, 0).ok()
-    }
-
     /// A process has ended: another one may get its id.
     pub fn forget_process(&mut self, pid: u32) {
         // It never allocated: as wanted.

@@ -131,49 +131,45 @@ impl Memory {
     pub(super) fn replaced(&mut self, pid: u32, heap: &HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         self.names.forget(pid);
-        self.has_gone((pid, heap.current_number(pid)), heap);
-        // Its memory is gone for good.
-        let has_live = |number: usize| {
-            let site = heap.sites.get(number);
-            self.gone.contains(&site.key.process) && site.live_count() > 0
-        };
-        if (1..heap.sites_in_use()).any(has_live) {
-            self.drop_gone(heap);
-        }
     }
 
     /// A process has ended.
     pub(super) fn left(&mut self, pid: u32, heap: &mut HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         heap.forget_process(pid);
-        self.has_gone((pid, None), heap);
-        self.make_room(heap);
-    }
-
-    /// What a process has had is nobody's any more, but under the number that it has now.
-    fn has_gone(&mut self, (pid, current): (u32, Option<u32>), heap: &HeapMaps) {
         let numbers = 1..heap.processes_in_use();
         let own = numbers.filter(|number| heap.processes.get(*number).tgid == pid);
-        let own = own.map(|number| number as u32);
-        self.gone.extend(own.filter(|number| Some(*number) != current));
+        self.gone.extend(own.map(|number| number as u32));
+    }
+
+    /// What programs had alive that were replaced by others is gone.
+    fn drop_replaced(&mut self, heap: &HeapMaps) {
+        let is_replaced = |number: u32| heap.processes.get(number as usize).executed_ns != 0;
+        let has_live = |number: usize| {
+            let site = heap.sites.get(number);
+            site.live_count() > 0 && is_replaced(site.key.process)
+        };
+        if (1..heap.sites_in_use()).any(has_live) {
+            self.forget_blocks(heap, &is_replaced);
+        }
     }
 
     /// Forgets the blocks of processes that are gone once half of the room is taken: until then they are shown.
-    fn make_room(&mut self, heap: &HeapMaps) {
+    pub(super) fn make_room(&mut self, heap: &HeapMaps) {
         let unit = self.unit();
         let live = (0..heap.sites_in_use()).map(|site| heap.sites.get(site).live_count() / unit);
-        if live.sum::<u64>() <= u64::from(heap.layout.blocks) / 2 {
+        if self.gone.is_empty() || live.sum::<u64>() <= u64::from(heap.layout.blocks) / 2 {
             return;
         }
-        self.drop_gone(heap);
+        self.forget_blocks(heap, &|process| self.gone.contains(&process));
+        self.gone.clear();
     }
 
-    fn drop_gone(&mut self, heap: &HeapMaps) {
+    fn forget_blocks(&self, heap: &HeapMaps, of: &dyn Fn(u32) -> bool) {
         let sample_bytes = self.config.sample_bytes;
         let weight = |size| sample_bytes.map_or((1, size), |mean| sampling::weight(size, mean));
-        match heap.drop_blocks(&|process| self.gone.contains(&process), &weight) {
-            Ok(_dropped) => self.gone.clear(),
-            Err(error) => log::debug!("no room was made: {error}"),
+        if let Err(error) = heap.drop_blocks(of, &weight) {
+            log::warn!("blocks that are gone are counted as alive: {error}");
         }
     }
 
@@ -191,6 +187,7 @@ impl Memory {
         (plan, is_last): (&Plan, bool),
     ) -> Result<Snapshot, SessionError> {
         self.names.resolve_all(heap, None);
+        self.drop_replaced(heap);
         if is_last && !self.outputs.is_empty() {
             self.names.find_lines(heap);
         }
