@@ -13,7 +13,7 @@ use profiler_common::alloc::{
     Action, Family, LiveBlock, LiveKey, NO_ARGUMENT, SHAPE_SHIFT, Shape, StackChoice, bit_length,
 };
 use profiler_common::config::STACK_SPAN;
-use profiler_common::cookie::{Cookie, Role};
+use profiler_common::cookie::{Cookie, Leave, Role};
 use profiler_common::event::AllocEventKind;
 use profiler_common::loss::LossReason;
 use profiler_common::stats::function_flags::HARMLESS;
@@ -117,7 +117,12 @@ fn alloc_exit(ctx: ProbeContext) -> u32 {
         .condition
         .is_none_or(|code| registers.condition_holds(code))
     {
-        leave(cookie, registers.frame_at_site(), registers.result());
+        let result = if cookie.leave == Leave::FirstArgument {
+            registers.argument(0)
+        } else {
+            registers.result()
+        };
+        leave(cookie, registers.frame_at_site(), result);
     }
     0
 }
@@ -359,7 +364,7 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     let pending = *thread.pending(shape.family);
     if pending.sp != sp {
         let is_inner = pending.sp != 0 && sp < pending.sp;
-        let is_known = is_inner || cookie.is_shared || *thread.returned(shape.family) == sp;
+        let is_known = is_inner || cookie.leave != Leave::Return || *thread.returned(shape.family) == sp;
         if !is_known && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
         }
@@ -367,7 +372,7 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     }
     thread.pending(shape.family).sp = 0;
     *thread.returned(shape.family) = sp;
-    if cookie.is_jump {
+    if cookie.leave == Leave::Jump {
         // Another function of the family returns in its place, and finds the same caller.
         give_back(&pending, shape.family);
         return;
