@@ -373,8 +373,16 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     thread.pending(shape.family).sp = 0;
     *thread.returned(shape.family) = sp;
     if cookie.leave == Leave::Jump {
-        // Another function of the family returns in its place, and finds the same caller.
+        // Another function of the family returns in its place. It would find the same caller, had not another profiler's
+        // return probe replaced the return address meanwhile.
         give_back(&pending, shape.family);
+        thread.forwarded = Forwarded {
+            sp,
+            caller: pending.caller,
+            size: pending.size,
+            function: pending.function,
+            stack: pending.stack,
+        };
         return;
     }
     // SAFETY: the helper has no preconditions.
