@@ -356,6 +356,7 @@ fn session(
             site: SiteChoice::Planned,
             isolate: false,
         },
+        changes: None,
         group_by: Vec::new(),
         columns: Vec::new(),
         // The table of allocators has the names as compilers write them.

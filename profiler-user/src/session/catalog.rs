@@ -15,8 +15,10 @@ use super::SessionError;
 use crate::object::debug::{DebugSource, Finder, Search};
 use crate::object::{Evidence, ObjectFile};
 use crate::probe::pattern::Pattern;
-use crate::probe::plan::{LeftOut, LeftOutReason, Placement, Plan, ReturnProbeReason, Returns};
-use crate::probe::planner::{MappedObject, PlanError, Scope};
+use crate::probe::plan::{
+    EntryOnlyReason, LeftOut, LeftOutReason, Placement, Plan, PlannedFunction, ReturnProbeReason, Returns,
+};
+use crate::probe::planner::{self, MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
 use crate::target::heap;
@@ -33,6 +35,8 @@ struct Known {
     placed: Option<Placement>,
     /// It was looked at as the program of a process.
     as_main: bool,
+    /// How many changes of what is asked for had been made when it was looked at.
+    asked: u32,
 }
 
 /// What is known of all files of one build under one path.
@@ -42,6 +46,8 @@ struct Build {
     planned: Option<usize>,
     /// It was looked at as the program of a process.
     as_main: bool,
+    /// As in [`Known::asked`].
+    asked: u32,
 }
 
 /// A file that is open, and about to be looked at.
@@ -88,6 +94,8 @@ pub struct Catalog {
     scope: Scope,
     facts: ProcessFacts,
     care: Care,
+    /// Changes of what is asked for.
+    asked: u32,
     known: HashMap<FileId, Known>,
     /// By path and build id.
     builds: HashMap<(PathBuf, Vec<u8>), Build>,
@@ -114,6 +122,7 @@ impl Catalog {
             scope: Scope::new(request),
             facts,
             care,
+            asked: 0,
             known: HashMap::new(),
             builds: HashMap::new(),
             held: Vec::new(),
@@ -197,11 +206,64 @@ impl Catalog {
         self.seen = Vec::new();
     }
 
-    /// Whether the file was looked at.
+    /// Whether the file was looked at for all that is asked for.
     pub fn knows(&self, file: FileId, as_main: bool) -> bool {
-        self.known
-            .get(&file)
-            .is_some_and(|known| known.as_main || !as_main)
+        let known = self.known.get(&file);
+        known.is_some_and(|known| known.asked == self.asked && (known.as_main || !as_main))
+    }
+
+    /// Whether the file was looked at for what it speaks for.
+    pub fn has_met(&self, file: FileId, as_main: bool) -> bool {
+        let known = self.known.get(&file);
+        known.is_some_and(|known| known.as_main || !as_main)
+    }
+
+    /// More functions are asked for: files are looked at again when a process that maps them is.
+    pub fn ask(&mut self, pattern: Pattern) {
+        self.asked += 1;
+        self.scope.ask(pattern);
+    }
+
+    /// These functions are wanted no more, wherever they appear.
+    pub fn refuse(&mut self, pattern: Pattern) {
+        self.scope.refuse(pattern);
+    }
+
+    /// The functions of the plan that a pattern names.
+    pub fn matching(&self, plan: &Plan, pattern: &Pattern) -> Result<Vec<FunctionId>, SessionError> {
+        let mut matching = Vec::new();
+        for (number, planned) in plan.objects.iter().enumerate() {
+            if !pattern.matches_object(&planned.name, &planned.path) {
+                continue;
+            }
+            let search = self.search(&planned.name, &planned.path, (None, false));
+            let object = MappedObject {
+                attach_path: planned.attach_path.clone(),
+                path: planned.path.clone(),
+                name: planned.name.clone(),
+                is_main: false,
+                file: ObjectFile::open_with(&planned.attach_path, planned.name.clone(), search)?,
+            };
+            let addresses = planner::named_addresses(&object, pattern);
+            let named = |function: &&PlannedFunction| {
+                let is_place = function.returns == Returns::EntryOnly(EntryOnlyReason::Inlined);
+                function.object == number
+                    && (addresses.contains(&function.address) && !is_place
+                        || is_place && pattern.matches_text(&function.name))
+            };
+            matching.extend(plan.functions.iter().filter(named).map(|function| function.id));
+        }
+        Ok(matching)
+    }
+
+    /// The functions of the plan that a pattern names, without those that are refused by another.
+    pub fn wanted_again(&self, plan: &Plan, pattern: &Pattern) -> Result<Vec<FunctionId>, SessionError> {
+        let mut wanted = self.matching(plan, pattern)?;
+        for refused in &self.scope.request().exclude {
+            let refused = self.matching(plan, refused)?;
+            wanted.retain(|function| !refused.contains(function));
+        }
+        Ok(wanted)
     }
 
     /// Where the file is in the plan.
@@ -264,9 +326,10 @@ impl Catalog {
     /// that is known.
     fn hold(&mut self, file: MappedFile, plan: &mut Plan) -> Option<Opened> {
         if let Some(placement) = self.placement(file.id) {
-            // A library that turns out to be a program as well: it is held already.
+            // A library that turns out to be a program as well, or of which more is asked for: it is held already. What is
+            // planned for one copy is for all.
             return Some(Opened {
-                path: plan.objects[placement.object].place(placement.copy).clone(),
+                path: plan.objects[placement.object].attach_path.clone(),
                 held: None,
                 build: None,
                 file,
@@ -285,7 +348,8 @@ impl Catalog {
         let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
         let build = crate::object::build_id(&content).map(|id| (file.path.clone(), id));
         let known = build.as_ref().and_then(|build| self.builds.get(build));
-        if let Some(known) = known.filter(|known| known.as_main || !file.is_main) {
+        let is_good = |known: &&Build| known.asked == self.asked && (known.as_main || !file.is_main);
+        if let Some(known) = known.filter(is_good) {
             let placed = known.planned.map(|object| {
                 plan.objects[object].copies.push(path);
                 self.held.push(held);
@@ -293,7 +357,15 @@ impl Catalog {
                 Placement { object, copy }
             });
             let as_main = file.is_main;
-            self.known.insert(file.id, Known { placed, as_main });
+            let asked = self.asked;
+            self.known.insert(
+                file.id,
+                Known {
+                    placed,
+                    as_main,
+                    asked,
+                },
+            );
             return None;
         }
         Some(Opened {
@@ -316,6 +388,7 @@ impl Catalog {
             } = &opened.file;
             let known = self.known.entry(*id).or_default();
             known.as_main |= is_main;
+            known.asked = self.asked;
             let (name, root) = (file_name(path), opened.file.root());
             let search = self.search(&name, path, (root.clone(), *is_main));
             match ObjectFile::open_with(&opened.path, name.clone(), search) {
@@ -365,8 +438,15 @@ impl Catalog {
                 known.placed = planned.map(|object| Placement { object, copy: 0 });
             }
             if let Some(build) = opened.build {
-                let as_main = opened.file.is_main;
-                self.builds.insert(build, Build { planned, as_main });
+                let (as_main, asked) = (opened.file.is_main, self.asked);
+                self.builds.insert(
+                    build,
+                    Build {
+                        planned,
+                        as_main,
+                        asked,
+                    },
+                );
             }
             if planned.is_some() {
                 self.held.extend(opened.held);

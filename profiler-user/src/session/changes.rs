@@ -1,0 +1,214 @@
+//! Changes of what is profiled while it runs: functions and processes are added and taken off, as a file or a pipe says.
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::str::FromStr;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::SessionError;
+use super::follow::End;
+use super::reader::Notice;
+use super::roster::Origin;
+use super::state::State;
+use crate::probe::pattern::{Pattern, PatternError};
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// These functions are probed, too, in all targets.
+    AddFunctions(Pattern),
+    /// These functions are probed no more; what was counted stays.
+    RemoveFunctions(Pattern),
+    /// This process is a target, too.
+    AddProcess(u32),
+    /// This process is no target any more.
+    RemoveProcess(u32),
+}
+
+/// Why a line is no change.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// It is none of the four forms.
+    #[error("`{line}` is no change: write `add` or `remove`, then `function PATTERN` or `process PID`")]
+    Unknown {
+        /// The line.
+        line: String,
+    },
+    /// It names functions in a way that cannot be.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
+
+impl FromStr for Change {
+    type Err = ChangeError;
+
+    fn from_str(line: &str) -> Result<Self, Self::Err> {
+        let unknown = || ChangeError::Unknown {
+            line: line.to_owned(),
+        };
+        let (verb, rest) = line.trim().split_once(char::is_whitespace).ok_or_else(unknown)?;
+        let rest = rest.trim_start().split_once(char::is_whitespace);
+        let (what, named) = rest.ok_or_else(unknown)?;
+        let named = named.trim_start();
+        match (verb, what) {
+            ("add", "function") => Ok(Self::AddFunctions(named.parse()?)),
+            ("remove", "function") => Ok(Self::RemoveFunctions(named.parse()?)),
+            ("add", "process") => named.parse().map(Self::AddProcess).map_err(|_number| unknown()),
+            ("remove", "process") => named
+                .parse()
+                .map(Self::RemoveProcess)
+                .map_err(|_number| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// Opens what changes are read from. A pipe is held open on both sides: one writer after the other may come.
+pub(super) fn open(path: &Path) -> Result<File, SessionError> {
+    let failed = |source| SessionError::Changes {
+        path: path.to_owned(),
+        source,
+    };
+    let is_pipe = std::fs::metadata(path).map_err(failed)?.file_type().is_fifo();
+    File::options()
+        .read(true)
+        .write(is_pipe)
+        .open(path)
+        .map_err(failed)
+}
+
+/// Reads changes, line by line, on a thread of its own, as long as there are any. Nobody waits for it: it ends with the
+/// program.
+pub(super) fn read(file: File, notices: UnboundedSender<Notice>) -> Result<(), SessionError> {
+    let reading = move || {
+        let lines = BufReader::new(file).lines().map_while(Result::ok);
+        for line in lines.filter(|line| !line.trim().is_empty()) {
+            match line.parse() {
+                Ok(change) => {
+                    // The session may be gone already.
+                    drop(notices.send(Notice::Change(change)));
+                }
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("changes".to_owned());
+    let started = thread.spawn(reading);
+    started.map(drop).map_err(|source| SessionError::System {
+        what: "start the thread that reads changes",
+        source,
+    })
+}
+
+impl State {
+    /// Changes what is profiled. Returns what tells of the end of a process that joined.
+    pub(super) fn change(&mut self, change: Change) -> Result<Vec<End>, SessionError> {
+        let at = self.elapsed().as_secs_f64();
+        let (done, ends) = match change {
+            Change::AddFunctions(pattern) => {
+                let added = self.add_functions(&pattern)?;
+                (
+                    format!("{added} functions of `{pattern}` are probed as well"),
+                    Vec::new(),
+                )
+            }
+            Change::RemoveFunctions(pattern) => {
+                let removed = self.remove_functions(&pattern)?;
+                let text = format!("{removed} functions of `{pattern}` are probed no more");
+                (text, Vec::new())
+            }
+            Change::AddProcess(pid) => {
+                self.barred.remove(&pid);
+                let is_new = !self.is_still(pid);
+                let end = is_new.then(|| self.join(pid, Origin::Matched, None)).flatten();
+                let done = match (is_new, &end) {
+                    (false, _) => format!("process {pid} was a target already"),
+                    (true, Some(_)) => format!("process {pid} is a target as well"),
+                    (true, None) => {
+                        format!("process {pid} cannot be a target: it has ended, or runs no program")
+                    }
+                };
+                (done, Vec::from_iter(end))
+            }
+            Change::RemoveProcess(pid) => {
+                let done = if self.roster.contains(pid) {
+                    self.leave(pid);
+                    self.barred.insert(pid);
+                    format!("process {pid} is no target any more")
+                } else {
+                    format!("process {pid} was no target")
+                };
+                (done, Vec::new())
+            }
+        };
+        let note = format!("changed after {at:.1} s: {done}");
+        self.notes.push(note.clone());
+        self.news.push(note);
+        Ok(ends)
+    }
+
+    /// Probes more functions, and says how many.
+    fn add_functions(&mut self, pattern: &Pattern) -> Result<usize, SessionError> {
+        let first = self.setup.plan.functions.len();
+        self.setup.catalog.ask(pattern.clone());
+        let again = self.setup.catalog.wanted_again(&self.setup.plan, pattern)?;
+        let again = self
+            .attachments
+            .reattach(&self.kernel, &self.setup.plan, &again)?;
+        for pid in self.roster.pids() {
+            self.look_again(pid)?;
+        }
+        self.attach_grown()?;
+        Ok(again + self.setup.plan.functions.len() - first)
+    }
+
+    /// Attaches what joined the plan of objects that are attached already.
+    fn attach_grown(&mut self) -> Result<(), SessionError> {
+        for (pid, placement) in self.roster.placements() {
+            let reached = self.reached(pid);
+            self.attachments
+                .attach_object(&self.kernel, &self.setup.plan, placement, reached)?;
+        }
+        Ok(())
+    }
+
+    /// Takes functions off, also those that come later, and says how many were probed.
+    fn remove_functions(&mut self, pattern: &Pattern) -> Result<usize, SessionError> {
+        self.setup.catalog.refuse(pattern.clone());
+        let mut functions = self.setup.catalog.matching(&self.setup.plan, pattern)?;
+        functions.retain(|function| !self.attachments.is_detached(*function));
+        self.attachments
+            .detach(&self.kernel, &self.setup.plan, &functions)?;
+        Ok(functions.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Change;
+
+    #[test]
+    fn a_line_adds_or_removes_functions_or_a_process() {
+        let of = |line: &str| line.parse::<Change>();
+        assert!(
+            matches!(of("add function libc.so.6:str*"), Ok(Change::AddFunctions(pattern)) if pattern.to_string() == "libc.so.6:str*")
+        );
+        assert!(
+            matches!(of(" remove  function  operator new "), Ok(Change::RemoveFunctions(pattern)) if pattern.to_string() == "operator new")
+        );
+        assert!(matches!(of("add process 12"), Ok(Change::AddProcess(12))));
+        assert!(matches!(of("remove process 12"), Ok(Change::RemoveProcess(12))));
+        for wrong in [
+            "",
+            "add",
+            "add function",
+            "add process x",
+            "drop function f",
+            "add function /(/",
+        ] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}
