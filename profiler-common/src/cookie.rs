@@ -40,7 +40,7 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FunctionId(pub u32);
 
-/// A probe's cookie: `function` in bits 0…31, `generation` in 32…39, `role` in 40…41, `stack` in 42, and for the exit that
+/// A probe's cookie: `function` in bits 0…31, `generation` in 32…39, `role` in 40…41, `stack` in 42, `is_jump` in 43, `is_shared` in 44, and for the exit that
 /// is a conditional jump its condition code plus one in 48…52 (0 = unconditional; x86 condition codes 0…15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {
@@ -52,6 +52,10 @@ pub struct Cookie {
     pub role: Role,
     /// Where the call is kept.
     pub stack: CallStack,
+    /// An exit that is a jump: another function returns in place of this one.
+    pub is_jump: bool,
+    /// An exit that other functions have, too: a hit need not be this one's.
+    pub is_shared: bool,
     /// For an exit that is a conditional jump: the condition under which the jump is taken.
     pub condition: Option<u8>,
 }
@@ -67,6 +71,8 @@ impl Cookie {
             | (self.generation as u64) << 32
             | (self.role as u64) << 40
             | (self.stack as u64) << 42
+            | (self.is_jump as u64) << 43
+            | (self.is_shared as u64) << 44
             | condition << 48
     }
 
@@ -82,6 +88,8 @@ impl Cookie {
             } else {
                 CallStack::Goroutine
             },
+            is_jump: bits >> 43 & 1 != 0,
+            is_shared: bits >> 44 & 1 != 0,
             condition: if condition == 0 { None } else { Some(condition - 1) },
         }
     }
@@ -109,6 +117,8 @@ mod tests {
                     generation: 0xa5,
                     role,
                     stack,
+                    is_jump: condition.is_some(),
+                    is_shared: condition.is_none(),
                     condition,
                 };
                 assert_eq!(Cookie::from_bits(cookie.to_bits()), cookie);

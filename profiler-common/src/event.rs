@@ -56,6 +56,55 @@ pub struct FunctionMemoryEvent {
     pub vms: u64,
 }
 
+/// What an [`AllocEvent`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum AllocEventKind {
+    /// A block was allocated.
+    Allocate = 1,
+    /// A block was freed.
+    Free = 2,
+    /// A block was freed, since it got another size: an allocation follows.
+    ReallocateFree = 3,
+    /// The allocation that follows.
+    Reallocate = 4,
+}
+
+impl AllocEventKind {
+    /// The kind of a number from the kernel.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        match bits {
+            1 => Some(Self::Allocate),
+            2 => Some(Self::Free),
+            3 => Some(Self::ReallocateFree),
+            4 => Some(Self::Reallocate),
+            _ => None,
+        }
+    }
+}
+
+/// An allocation or a free. 48 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AllocEvent {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub time_ns: u64,
+    /// The block's address.
+    pub address: u64,
+    /// Its bytes; of a free 0 = the block was not known.
+    pub size: u64,
+    /// The return address of the call.
+    pub caller: u64,
+    /// Process id, as the host sees it.
+    pub pid: u32,
+    /// Thread id, as the host sees it.
+    pub tid: u32,
+    /// The number of the function that was called.
+    pub function: u32,
+    /// [`AllocEventKind`] as a number.
+    pub kind: u32,
+}
+
 /// What a [`ProcessEvent`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -104,3 +153,4 @@ pub struct ProcessEvent {
 
 const _: () = assert!(size_of::<FunctionEvent>() == 32 && size_of::<FunctionMemoryEvent>() == 48);
 const _: () = assert!(size_of::<ProcessEvent>() == 40);
+const _: () = assert!(size_of::<AllocEvent>() == 48);

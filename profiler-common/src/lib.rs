@@ -2,12 +2,15 @@
 //!
 //! Everything here is `no_std`, fixed-size and free of padding: [`event`] is what travels through the rings,
 //! [`stats`] and [`histogram`] what lies in the shared maps, [`cookie`] what a probe carries, [`config`] what user space
-//! tells the programs before they load, and [`loss`] why something could not be kept.
+//! tells the programs before they load, [`loss`] why something could not be kept, [`alloc`] how allocations are seen and
+//! counted, and [`sampling`] how some of them stand for all.
 #![no_std]
 
+pub mod alloc;
 pub mod config;
 pub mod cookie;
 pub mod event;
 pub mod histogram;
 pub mod loss;
+pub mod sampling;
 pub mod stats;

@@ -48,6 +48,16 @@ loss_reasons! {
     Held = 8, "held", "calls not timed while a new program or library was examined";
     /// A Go function was entered, and the thread's registers named no goroutine: counted, not timed.
     UnknownGoroutine = 9, "unknown_goroutine", "calls not timed because their goroutine could not be read";
+    /// An allocation found no room among the live ones: it is counted, its end will not be seen.
+    LiveFull = 10, "live_full", "allocations whose end cannot be seen because there was no room to remember them";
+    /// A call site found no room: what it allocates is counted with the others.
+    SitesFull = 11, "sites_full", "allocations counted without their call site because there was no room for more sites";
+    /// The address that an allocation function had written could not be read: the allocation is not counted.
+    PointerUnreadable = 12, "pointer_unreadable", "allocations not counted because the address that was written could not be read";
+    /// The stack could not be kept: the caller alone is known.
+    StackLost = 13, "stack_lost", "allocations counted by their caller alone because their stack could not be kept";
+    /// A process found no number: what it allocates is not counted.
+    ProcessesFull = 14, "processes_full", "allocations not counted because too many processes are told apart already";
 }
 
 /// How many reasons there are.

@@ -37,6 +37,8 @@ pub mod function_flags {
     pub const EVENTS: u32 = 1 << 1;
     /// The function opens a focus window.
     pub const FOCUS: u32 = 1 << 2;
+    /// Its return probe does no harm whatever the process loads: it is armed in any case.
+    pub const HARMLESS: u32 = 1 << 3;
     /// Where the generation of the links in force lies: a probe with another generation is ignored.
     pub const GENERATION_SHIFT: u32 = 8;
     /// Width of the generation.

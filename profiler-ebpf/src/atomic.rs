@@ -20,6 +20,17 @@ pub(crate) fn take_number(counter: *mut u64) -> u64 {
     number
 }
 
+/// Adds, and says what stood there before (kernel 5.12+).
+#[inline(always)]
+pub(crate) fn fetch_add(counter: *mut u64, value: u64) -> u64 {
+    let mut before = value;
+    // SAFETY: callers pass an aligned 8-byte field of a map's element.
+    unsafe {
+        asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) counter, inout(reg) before, options(nostack));
+    }
+    before
+}
+
 /// Adds to a counter of 32 bits.
 #[inline(always)]
 pub(crate) fn add32(counter: *mut u32, value: u64) {

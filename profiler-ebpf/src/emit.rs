@@ -3,7 +3,7 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use profiler_common::config::RssForm;
 use profiler_common::event::{
-    FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent, ProcessEventKind,
+    AllocEvent, FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent, ProcessEventKind,
 };
 use profiler_common::loss::LossReason;
 
@@ -64,6 +64,17 @@ fn function_event(
         kind: kind as u8,
         reserved: 0,
     }
+}
+
+/// Sends an allocation or a free. Not wanted by most sessions: kept out of the programs that run at each hit.
+#[inline(never)]
+pub(crate) fn allocation(event: &AllocEvent) {
+    let Some(mut entry) = EVENTS.reserve::<AllocEvent>(0) else {
+        maps::lose(LossReason::RingFull);
+        return;
+    };
+    entry.write(*event);
+    entry.submit(wake_flag());
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@
 mod atomic;
 mod emit;
 mod filter;
+mod heap;
 mod log;
 mod maps;
 mod memory;

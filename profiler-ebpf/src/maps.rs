@@ -10,7 +10,8 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_storage_ge
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::RingBuf;
 use profiler_common::config::{
-    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, MemoryCounters, OTHERS_ROW, RowOwner, TargetEntry, hold,
+    Grouping, KernelConfig, MAX_GOROUTINES, MAX_TARGETS, MemoryCounters, OTHERS_ROW, RowOwner, TargetEntry,
+    hold,
 };
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
@@ -159,7 +160,7 @@ pub(crate) fn forget_goroutine_if_crowded(id: &GoroutineId) {
 
 /// A map of `BPF_MAP_TYPE_TASK_STORAGE`: aya-ebpf has none. The fields are what the loader reads from the BTF.
 #[repr(C)]
-struct TaskStorage<T> {
+pub(crate) struct TaskStorage<T> {
     r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
     key: *const i32,
     value: *const T,
@@ -171,7 +172,7 @@ struct TaskStorage<T> {
 unsafe impl<T> Sync for TaskStorage<T> {}
 
 impl<T> TaskStorage<T> {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             r#type: core::ptr::null(),
             key: core::ptr::null(),
@@ -179,6 +180,31 @@ impl<T> TaskStorage<T> {
             max_entries: core::ptr::null(),
             map_flags: core::ptr::null(),
         }
+    }
+
+    fn of_current(&self, flags: u64) -> Option<NonNull<T>> {
+        // SAFETY: the map is a task storage map, and the current task is always valid.
+        let state = unsafe {
+            bpf_task_storage_get(
+                from_ref(self).cast_mut().cast(),
+                bpf_get_current_task_btf().cast(),
+                null_mut::<c_void>(),
+                flags,
+            )
+        };
+        NonNull::new(state.cast())
+    }
+
+    /// What is kept of the current thread, if anything.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<NonNull<T>> {
+        self.of_current(0)
+    }
+
+    /// The same, zeroed where there was nothing. `None`: the kernel has no memory now.
+    #[inline(always)]
+    pub(crate) fn get_or_new(&self) -> Option<NonNull<T>> {
+        self.of_current(BPF_LOCAL_STORAGE_GET_F_CREATE.into())
     }
 }
 
@@ -211,7 +237,6 @@ config_field!(
     grouping: u32,
     row_count: u32,
     check_targets: u32,
-    keep_on_exec: u32,
     own_tgid: u32,
     can_hold: u32,
     rss_form: u32 = memory.form,
@@ -276,35 +301,24 @@ pub(crate) fn lose(reason: LossReason) {
     }
 }
 
-fn thread_with(flags: u64) -> Option<NonNull<ThreadState>> {
-    // SAFETY: the map is a task storage map, and the current task is always valid.
-    let state = unsafe {
-        bpf_task_storage_get(
-            from_ref(&THREADS).cast_mut().cast(),
-            bpf_get_current_task_btf().cast(),
-            null_mut::<c_void>(),
-            flags,
-        )
-    };
-    NonNull::new(state.cast())
-}
-
 /// The state of the current thread, if it has one.
 #[inline(always)]
 pub(crate) fn thread() -> Option<NonNull<ThreadState>> {
-    thread_with(0)
+    THREADS.get()
 }
 
 /// Gives the current thread a zeroed state. `None`: the kernel has no memory now.
 #[inline(always)]
 pub(crate) fn create_thread() -> Option<NonNull<ThreadState>> {
-    thread_with(BPF_LOCAL_STORAGE_GET_F_CREATE.into())
+    THREADS.get_or_new()
 }
 
 /// Suspends return probes everywhere, until user space has looked, and gives the number of the hold.
 #[inline(always)]
 pub(crate) fn hold() -> u32 {
-    let Some(set) = HOLDS.get_ptr_mut(hold::SET) else { return 0 };
+    let Some(set) = HOLDS.get_ptr_mut(hold::SET) else {
+        return 0;
+    };
     atomic::take_number(set).wrapping_add(1) as u32
 }
 

@@ -27,6 +27,9 @@ static PER_CPU: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[btf_map]
 static MAP_HEAD: Array<[u64; (MAX_MAP_HEAD as usize + 8) / 8], 1> = Array::new();
 
+/// Tries to read all parts of a sum while none changes hands.
+const TRIES: u32 = 4;
+
 /// Memory of a process, bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Memory {
@@ -87,27 +90,42 @@ struct Sum {
     joined: bool,
 }
 
+/// The sum over CPUs. A CPU that hands its part over while it is read would be missing, and another try is made.
 #[inline(always)]
 fn per_cpu_pages(mm: *const u8) -> i64 {
-    let first = maps::rss();
-    let stride = maps::rss_stride();
+    let parts = rss::COUNTERS.map(|counter| field::<u64>(mm, place(counter) + maps::rss_parts()));
+    let [files, anonymous, shared] = parts;
     let mut sum = Sum {
         pages: 0,
-        parts: [0; 3],
-        joined: false,
+        parts,
+        joined: anonymous == files.wrapping_add(4) && shared == files.wrapping_add(12),
     };
-    for (place, counter) in rss::COUNTERS.into_iter().enumerate() {
-        sum.pages += field::<i64>(mm, first + counter * stride);
-        sum.parts[place] = field::<u64>(mm, first + counter * stride + maps::rss_parts());
-    }
-    let [files, anonymous, shared] = sum.parts;
-    sum.joined = anonymous == files.wrapping_add(4) && shared == files.wrapping_add(12);
-    if maps::rss_cpus() != 0 {
-        let step: unsafe extern "C" fn(u64, *mut Sum) -> u64 = add_part;
-        // SAFETY: the callback has the signature that the helper calls, and its context outlives the call.
-        unsafe { bpf_loop(maps::rss_cpus(), step as *mut c_void, (&raw mut sum).cast(), 0) };
+    for _ in 0..TRIES {
+        let counted = counted(mm);
+        sum.pages = counted;
+        if maps::rss_cpus() != 0 {
+            let step: unsafe extern "C" fn(u64, *mut Sum) -> u64 = add_part;
+            // SAFETY: the callback has the signature that the helper calls, and its context outlives the call.
+            unsafe { bpf_loop(maps::rss_cpus(), step as *mut c_void, (&raw mut sum).cast(), 0) };
+        }
+        if self::counted(mm) == counted {
+            break;
+        }
     }
     sum.pages
+}
+
+/// Where a counter is.
+#[inline(always)]
+fn place(counter: u32) -> u32 {
+    maps::rss() + counter * maps::rss_stride()
+}
+
+/// What the CPUs have handed over.
+#[inline(always)]
+fn counted(mm: *const u8) -> i64 {
+    let [files, anonymous, shared] = rss::COUNTERS.map(|counter| field::<i64>(mm, place(counter)));
+    files + anonymous + shared
 }
 
 /// Adds what a CPU has counted and not handed over yet. It never ends the loop.

@@ -345,7 +345,7 @@ pub(crate) fn abandon_all(stack: Stack) {
 /// Whether the return address at `sp` is the kernel's trampoline: then the function was jumped to by one that has a
 /// return probe at the same place. The kernel decides in the same way (`prepare_uretprobe`, kernel/events/uprobes.c).
 #[inline(always)]
-fn is_tail_call(sp: u64) -> bool {
+pub(crate) fn is_tail_call(sp: u64) -> bool {
     let Some(trampoline) = trampoline() else {
         return true;
     };

@@ -189,6 +189,7 @@ fn load(mode: AttachMode, detail: EventDetail) -> Result<Kernel, KernelError> {
         goroutines: false,
         ring_bytes: None,
         detail,
+        heap: None,
     })
 }
 

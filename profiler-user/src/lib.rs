@@ -1,7 +1,7 @@
 //! ebpf-prof: which functions an unmodified process calls, how often and for how long.
 //!
-//! Imports point one way: `cli → session → {recorder, ui} → {monitor, aggregate, resolve, probe} → {event, target, object, kernel} →
-//! record`. `rooted`, which opens files, is below all of them.
+//! Imports point one way: `cli → session → {recorder, ui} → {monitor, aggregate, resolve, probe} →
+//! {event, target, object, kernel} → record`; `plot` needs only `record` and `ui`. `rooted`, which opens files, is below all of them.
 pub mod aggregate;
 pub mod cli;
 pub mod describe;

@@ -4,10 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ebpf_prof::cli::config::{Command, ReplayConfig};
+use ebpf_prof::cli::mem::MemConfig;
 use ebpf_prof::cli::{self, Stop};
 use ebpf_prof::event::EventFileReader;
 use ebpf_prof::list::{self, ListError};
-use ebpf_prof::session::{self, SessionError};
+use ebpf_prof::session::{self, SessionError, memory};
+use ebpf_prof::ui::terminal;
 use ebpf_prof::{describe, doctor, plot, recorder};
 
 /// The command line was wrong.
@@ -50,6 +52,18 @@ fn execute(command: &Command) -> Result<u8, Box<dyn Error>> {
     match command {
         Command::Attach(config) => Ok(session::attach(config)?.exit_status()),
         Command::Run(config) => Ok(session::run(config)?.exit_status()),
+        Command::Mem(MemConfig::Attach(config)) => Ok(session::attach(config)?.exit_status()),
+        Command::Mem(MemConfig::Run(config)) => Ok(session::run(config)?.exit_status()),
+        Command::Mem(MemConfig::Diff {
+            before,
+            after,
+            shown,
+            style,
+        }) => {
+            let style = terminal::style(&std::io::stdout(), *style);
+            std::io::stdout().write_all(memory::diff::text((before, after), shown, style)?.as_bytes())?;
+            Ok(0)
+        }
         Command::List(config) => list::print(config, &mut std::io::stdout().lock())
             .map(|()| 0)
             .map_err(Into::into),
@@ -94,6 +108,7 @@ fn log_level(command: &Command) -> log::LevelFilter {
     match command {
         Command::Attach(config) => config.session.display.log_level,
         Command::Run(config) => config.session.display.log_level,
+        Command::Mem(config) => config.log_level(),
         Command::List(_) | Command::Plot(_) | Command::Doctor | Command::Replay(_) | Command::Describe(_) => {
             log::LevelFilter::Warn
         }

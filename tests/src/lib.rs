@@ -13,6 +13,7 @@
 pub mod code;
 pub mod containers;
 pub mod kernel;
+pub mod memory;
 pub mod process;
 pub mod profiler;
 pub mod program;

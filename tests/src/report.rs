@@ -15,6 +15,8 @@ pub struct Report {
     pub functions: Vec<FunctionRow>,
     /// What the user should know: warnings, the governor's decisions.
     pub notes: Vec<String>,
+    /// All of it.
+    pub json: Value,
     loss: Value,
     events: Value,
 }
@@ -64,8 +66,11 @@ impl Report {
     pub fn read(path: &Path) -> Option<Self> {
         let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;
         let summary: Value = serde_json::from_str(&text).expect("the summary is JSON");
-        let rows = summary["functions"]
-            .as_array()
+        // That of `mem` has none.
+        let is_memory = summary["kind"] == "memory";
+        let rows = summary["functions"].as_array().cloned();
+        let rows = rows
+            .or_else(|| is_memory.then(Vec::new))
             .expect("the summary has a list of functions");
         let notes = summary["notes"]
             .as_array()
@@ -76,6 +81,7 @@ impl Report {
             notes: notes.iter().map(ToString::to_string).collect(),
             loss: summary["loss"].clone(),
             events: summary["events"].clone(),
+            json: summary,
         })
     }
 

@@ -69,6 +69,9 @@ fn wrong_uses_exit_with_2_and_name_what_is_wrong() {
         (&["list", "processes", "[z-a]"], "[z-a]"),
         (&["list", "functions", "/(/", "--file", "/bin/sh"], "/(/"),
         (&["run"], "COMMAND"),
+        (&["attach", "-p", "1", "--monitor", "moods"], "moods"),
+        (&["plot"], "--y"),
+        (&["plot", "a.csv", "--y", "RSS", "-o", "a.gif"], "a.gif"),
         (&["frobnicate"], "frobnicate"),
     ] {
         assert_usage_error(arguments, named);
@@ -209,4 +212,37 @@ fn a_reader_that_closes_the_pipe_ends_a_list_quietly() {
         .expect("the profiler can be started");
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+/// Check that a recording is drawn in both formats, and that what cannot be drawn is a failure that says what there is.
+#[test]
+fn a_recording_is_drawn_and_a_column_that_is_not_there_is_a_failure() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let recording = folder.path().join("memory.csv");
+    std::fs::write(&recording, "index,RSS,time_ns\n0,4096,1000\n1,8192,3000\n")
+        .expect("a file can be written");
+    let recording = recording.display().to_string();
+    for (name, start) in [("a.svg", &b"<svg"[..]), ("a.PNG", b"\x89PNG")] {
+        let picture = folder.path().join(name).display().to_string();
+        let output = ebpf_prof(&["plot", &recording, "--y", "RSS", "-o", &picture]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let bytes = std::fs::read(&picture).expect("the picture is there");
+        assert!(bytes.starts_with(start), "{name}");
+    }
+    let picture = folder.path().join("b.svg");
+    let missing = [
+        "plot",
+        &recording,
+        "--y",
+        "heap",
+        "-o",
+        &picture.display().to_string(),
+    ];
+    let output = ebpf_prof(&missing);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("it has index, RSS, time_ns"),
+        "{output:?}"
+    );
+    assert!(!picture.exists());
 }

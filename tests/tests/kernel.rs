@@ -27,6 +27,7 @@ mod kernel {
     mod leaving;
     mod lines;
     mod loss;
+    mod memory;
     mod output;
     mod run;
     mod sites;

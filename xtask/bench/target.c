@@ -52,6 +52,13 @@ static void call_landing_pad(uint64_t calls) {
     for (uint64_t i = 0; i < calls; i++) landing_pad_first();
 }
 
+static void call_keep(uint64_t calls) {
+    for (uint64_t i = 0; i < calls; i++) {
+        void *volatile block = malloc(16);
+        (void)block;
+    }
+}
+
 static void call_malloc_free(uint64_t calls) {
     for (uint64_t i = 0; i < calls; i++) {
         void *volatile block = malloc(64);
@@ -62,7 +69,7 @@ static void call_malloc_free(uint64_t calls) {
 static const struct work {
     const char *name;
     void (*run)(uint64_t calls);
-} works[] = {{"push", call_push}, {"landing_pad", call_landing_pad}, {"malloc_free", call_malloc_free}};
+} works[] = {{"push", call_push}, {"landing_pad", call_landing_pad}, {"malloc_free", call_malloc_free}, {"keep", call_keep}};
 
 static const struct work *find(const char *name) {
     for (size_t i = 0; i < sizeof works / sizeof *works; i++)

@@ -13,6 +13,7 @@ mod memory;
 mod process;
 mod recording;
 mod report;
+mod rss;
 mod statistics;
 mod symbols;
 mod target;
@@ -44,8 +45,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, record-rss, attach, memory, first-symbol, symbol-memory,
-    /// appear, idle, symbolize
+    /// latency-landing-pad, accounting, event-path, record, record-rss, mem-pair, mem-sampled, mem-live, attach, memory,
+    /// first-symbol, symbol-memory, appear, idle, symbolize
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
     /// Medians of so many runs
@@ -127,11 +128,19 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
         step(recording::EVENT_PATH.what, "half a minute");
         measured.append(&mut recording::measure(tools, &mut target, runs)?);
     }
-    if choice.admits(&memory::RECORD_MEMORY) {
-        step(memory::RECORD_MEMORY.what, "half a minute");
-        measured.push(memory::measure(tools, &mut target, runs)?);
+    if choice.admits(&rss::RECORD_MEMORY) {
+        step(rss::RECORD_MEMORY.what, "half a minute");
+        measured.push(rss::measure(tools, &mut target, runs)?);
+    }
+    if choice.admits_any(&[memory::PAIR, memory::SAMPLED]) {
+        step(memory::PAIR.what, "two minutes");
+        measured.append(&mut memory::measure_pairs(tools, &mut target, runs)?);
     }
     drop(target);
+    if choice.admits(&memory::LIVE) {
+        step(memory::LIVE.what, "two minutes");
+        measured.push(memory::measure_live(tools, program, runs)?);
+    }
     if choice.admits_any(&[large::ATTACH, large::MEMORY]) {
         step(large::ATTACH.what, "two minutes");
         measured.append(&mut large::measure(tools, runs)?);

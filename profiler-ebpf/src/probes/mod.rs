@@ -1,5 +1,9 @@
 //! The programs.
+mod alloc;
+mod alloc_process;
 mod function;
 mod place;
 mod process;
 mod registers;
+
+pub(crate) use registers::Registers;

@@ -135,13 +135,13 @@ fn target() -> Option<TargetEntry> {
 }
 
 #[inline(always)]
-fn child_task(ctx: &RawTracePointContext) -> u64 {
+pub(super) fn child_task(ctx: &RawTracePointContext) -> u64 {
     // SAFETY: the tracepoint's second argument is the child's task.
     unsafe { *ctx.as_ptr().cast::<u64>().add(1) }
 }
 
 #[inline(always)]
-fn read_id(task: u64, offset: u32) -> Option<u32> {
+pub(super) fn read_id(task: u64, offset: u32) -> Option<u32> {
     if offset == 0 {
         return None;
     }
@@ -150,4 +150,17 @@ fn read_id(task: u64, offset: u32) -> Option<u32> {
     let failed =
         unsafe { bpf_probe_read_kernel((&raw mut id).cast(), 4, (task + u64::from(offset)) as *const _) };
     (failed == 0).then_some(id)
+}
+
+/// A word of a task; `None`: where it lies is not known.
+#[inline(always)]
+pub(super) fn read_word(task: u64, offset: u32) -> Option<u64> {
+    if offset == 0 {
+        return None;
+    }
+    let mut word = 0_u64;
+    // SAFETY: the helper checks the address.
+    let failed =
+        unsafe { bpf_probe_read_kernel((&raw mut word).cast(), 8, (task + u64::from(offset)) as *const _) };
+    (failed == 0).then_some(word)
 }

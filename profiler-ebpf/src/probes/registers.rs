@@ -1,6 +1,30 @@
 //! What the probes read of the interrupted thread's registers.
+use core::arch::asm;
+use core::mem::offset_of;
+
 use aya_ebpf::bindings::pt_regs;
+#[cfg(bpf_target_arch = "x86_64")]
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::programs::ProbeContext;
+
+/// Reads one register, at an offset that is written into the instruction: the compiler would compute an address from the
+/// number of an argument, which the verifier refuses.
+macro_rules! read_register {
+    ($registers:expr, $field:ident $(, $more:literal)?) => {{
+        let value: u64;
+        // SAFETY: the kernel passes valid registers; one load of one of them.
+        unsafe {
+            asm!(
+                "{0} = *(u64 *)({1} + {2})",
+                out(reg) value,
+                in(reg) $registers.0,
+                const offset_of!(pt_regs, $field) $(+ $more)?,
+                options(pure, readonly, nostack)
+            );
+        }
+        value
+    }};
+}
 
 /// The registers at a hit.
 #[derive(Clone, Copy)]
@@ -27,6 +51,37 @@ impl Registers {
     pub(crate) fn frame_at_site(self) -> u64 {
         // SAFETY: the kernel passes valid registers.
         unsafe { (*self.0).rsp }
+    }
+
+    /// An integer argument, counted from 0, as long as nothing has overwritten it; 0 = there is none of this number.
+    #[inline(always)]
+    pub(crate) fn argument(self, number: u8) -> u64 {
+        match number {
+            0 => read_register!(self, rdi),
+            1 => read_register!(self, rsi),
+            2 => read_register!(self, rdx),
+            3 => read_register!(self, rcx),
+            4 => read_register!(self, r8),
+            5 => read_register!(self, r9),
+            _ => 0,
+        }
+    }
+
+    /// What the function returned.
+    #[inline(always)]
+    pub(crate) fn result(self) -> u64 {
+        // SAFETY: the kernel passes valid registers.
+        unsafe { (*self.0).rax }
+    }
+
+    /// Where the return address is at an entry: on the stack.
+    #[inline(always)]
+    pub(crate) fn return_address(self) -> u64 {
+        let mut address = 0_u64;
+        // SAFETY: the helper checks the address.
+        let failed =
+            unsafe { bpf_probe_read_user((&raw mut address).cast(), 8, self.frame_at_site() as *const _) };
+        if failed == 0 { address } else { 0 }
     }
 
     /// Where Go's description of the running goroutine lies, at the entry and the exits of compiled Go functions
@@ -78,6 +133,33 @@ impl Registers {
     pub(crate) fn frame_at_site(self) -> u64 {
         // SAFETY: the kernel passes valid registers.
         unsafe { (*self.0).sp }
+    }
+
+    /// An integer argument, counted from 0; 0 = there is none of this number.
+    #[inline(always)]
+    pub(crate) fn argument(self, number: u8) -> u64 {
+        match number {
+            0 => read_register!(self, regs, 0),
+            1 => read_register!(self, regs, 8),
+            2 => read_register!(self, regs, 16),
+            3 => read_register!(self, regs, 24),
+            4 => read_register!(self, regs, 32),
+            5 => read_register!(self, regs, 40),
+            _ => 0,
+        }
+    }
+
+    /// What the function returned.
+    #[inline(always)]
+    pub(crate) fn result(self) -> u64 {
+        self.argument(0)
+    }
+
+    /// The return address at an entry: in the link register.
+    #[inline(always)]
+    pub(crate) fn return_address(self) -> u64 {
+        // SAFETY: the kernel passes valid registers.
+        unsafe { (*self.0).regs[30] }
     }
 
     /// Go functions are not timed on this architecture.

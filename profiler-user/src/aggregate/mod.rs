@@ -1,5 +1,6 @@
 //! What was counted, merged over CPUs: one [`FunctionTotals`] per function.
 pub mod histogram;
+pub mod memory;
 
 use histogram::Histogram;
 

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use super::grouping::GroupingArgs;
 use super::list::ListArgs;
+use super::mem::MemArgs;
 use super::monitor::MonitorArgs;
 use super::parse::{self, Budget};
 use super::plot::PlotArgs;
@@ -55,6 +56,15 @@ Examples:
   sudo ebpf-prof run --function 'Parser::*' --recording csv -o calls.csv -- ./program
   sudo ebpf-prof run --dry-run -- ./program";
 
+const MEM_EXAMPLES: &str = "\
+Examples:
+  sudo ebpf-prof mem -p 1234
+  sudo ebpf-prof mem -p 1234 --leaks --min-age 1m
+  sudo ebpf-prof mem --container web-1 --by function --duration 30s
+  sudo ebpf-prof mem --peak --stack fp -o peak.folded -- ./program --its-own option
+  sudo ebpf-prof mem -p 1234 --sample-bytes 512K
+  ebpf-prof mem --diff before.json after.json";
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   ebpf-prof list containers
@@ -78,6 +88,9 @@ pub enum CommandArgs {
     /// Start a command and profile it from its first instruction
     #[command(after_help = RUN_EXAMPLES, override_usage = "ebpf-prof run [OPTIONS] [--] COMMAND [ARGUMENT]...")]
     Run(RunArgs),
+    /// Show who allocates memory, what is alive, what leaks, and what was alive at the peak
+    #[command(after_help = MEM_EXAMPLES)]
+    Mem(MemArgs),
     /// List processes, containers, executables and libraries, or functions
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -305,7 +318,7 @@ pub(super) fn one_of<T: Clone + Send + Sync + 'static>(
     })
 }
 
-fn attach_mode() -> impl clap::builder::TypedValueParser<Value = AttachMode> {
+pub(super) fn attach_mode() -> impl clap::builder::TypedValueParser<Value = AttachMode> {
     one_of([
         ("auto", "the best that the kernel has", AttachMode::Auto),
         (
@@ -370,7 +383,7 @@ fn sort_key() -> impl clap::builder::TypedValueParser<Value = SortKey> {
     one_of(SortKey::ALL.map(|key| (key.name(), "", key)))
 }
 
-fn log_level() -> impl clap::builder::TypedValueParser<Value = log::LevelFilter> {
+pub(super) fn log_level() -> impl clap::builder::TypedValueParser<Value = log::LevelFilter> {
     use log::LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
     one_of([Off, Error, Warn, Info, Debug, Trace].map(|level| {
         let name = match level {

@@ -11,6 +11,7 @@ use super::args::{
 use super::error::ConfigError;
 use super::grouping;
 use super::list::ListConfig;
+use super::mem::{MemConfig, MemoryConfig};
 use super::monitor::MonitorArgs;
 pub use super::parse::Budget;
 use super::plot::PlotConfig;
@@ -39,6 +40,8 @@ pub enum Command {
     Attach(AttachConfig),
     /// Start a command and profile it.
     Run(RunConfig),
+    /// Follow allocations.
+    Mem(MemConfig),
     /// List what there is.
     List(ListConfig),
     /// Draw a recording.
@@ -111,6 +114,8 @@ pub struct SessionConfig {
     pub display: DisplayConfig,
     /// What it may cost.
     pub limits: LimitConfig,
+    /// What of memory is followed; none = calls are.
+    pub memory: Option<MemoryConfig>,
 }
 
 /// Whether anything is attached.
@@ -214,6 +219,7 @@ impl TryFrom<Args> for Command {
         match args.command {
             CommandArgs::Attach(attach) => attach.try_into().map(Self::Attach),
             CommandArgs::Run(run) => run.try_into().map(Self::Run),
+            CommandArgs::Mem(mem) => mem.try_into().map(Self::Mem),
             CommandArgs::List(list) => list.try_into().map(Self::List),
             CommandArgs::Plot(plot) => plot.try_into().map(Self::Plot),
             CommandArgs::Doctor => Ok(Self::Doctor),
@@ -352,11 +358,12 @@ impl SessionConfig {
             recording,
             display: DisplayConfig::checked(display, stdout)?,
             limits: LimitConfig::checked(limits, default_budget)?,
+            memory: None,
         })
     }
 }
 
-fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
+pub(super) fn kernel_mode(typed: TypedMode) -> Option<AttachMode> {
     match typed {
         TypedMode::Auto => None,
         TypedMode::Session => Some(AttachMode::Session),

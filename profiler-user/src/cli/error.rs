@@ -71,6 +71,29 @@ pub enum ConfigError {
     /// The table cannot be refreshed that often.
     #[error("`--interval` is too short: write 50ms or more")]
     Interval,
+    /// `mem -p PID -- COMMAND`.
+    #[error("`mem` follows either processes or a command: leave one of them out")]
+    CommandAndTarget,
+    /// The maps do not fit.
+    #[error("`--max-map-memory` is too small: write 8M or more")]
+    TooLittleMemory,
+    /// Samples would be too rare.
+    #[error("`--sample-bytes` is too large: write 16G or less")]
+    SampleBytes,
+    /// A file of allocators cannot be used.
+    #[error("the allocators in `{}` cannot be used: {why}", file.display())]
+    Allocators {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// `mem -o` with a name that does not tell the format.
+    #[error("the name `{}` does not tell the format: end it with .csv, .json or .folded", output.display())]
+    UnknownMemFormat {
+        /// The file.
+        output: PathBuf,
+    },
     /// No command behind `--`.
     #[error("no command to run: write it behind `--`")]
     NoCommand,

@@ -4,6 +4,7 @@ pub mod config;
 mod error;
 pub mod grouping;
 pub mod list;
+pub mod mem;
 pub mod monitor;
 mod parse;
 pub mod plot;

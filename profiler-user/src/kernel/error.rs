@@ -78,6 +78,15 @@ pub enum KernelError {
         #[source]
         source: Box<aya::programs::ProgramError>,
     },
+    /// A map could not be read.
+    #[error("failed to read the kernel's `{map}`")]
+    ReadMap {
+        /// The map's name.
+        map: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A map could not be mapped into memory.
     #[error("failed to map the kernel's `{map}` ({bytes} bytes)")]
     Map {

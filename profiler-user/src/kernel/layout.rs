@@ -78,6 +78,17 @@ impl CounterLayout {
         Ok(found.with_spare(demand.spare, limit))
     }
 
+    /// Room for the functions' flags alone.
+    pub fn without_counters(functions: u32, cpus: u32) -> Self {
+        Self {
+            functions: functions.max(1),
+            cpus,
+            rows: 1,
+            grouping: Grouping::None,
+            resolution: None,
+        }
+    }
+
     fn with(demand: Demand, functions: u32, resolution: Option<u32>, limit: u64) -> Self {
         let mut layout = Self {
             functions,

@@ -3,8 +3,11 @@
 //! A perf event that counts nothing on each CPU, with a ring of its own (`include/uapi/linux/perf_event.h`). Unlike
 //! tracepoints of system calls it costs nothing where nothing happens, and needs no tracing file system. Rings of different
 //! CPUs have no common order: what is made of these messages must not depend on it.
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -68,8 +71,10 @@ pub struct Mapping {
     pub length: u64,
     /// Which file, as the kernel says it here: on some file systems not what `stat` says.
     pub file: MappedInode,
-    /// The file's name.
-    pub name: String,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The file, as the process sees it.
+    pub path: PathBuf,
     /// Return probes were suspended for it, until it has been looked at.
     pub suspends: bool,
 }
@@ -231,20 +236,25 @@ fn decode(record: &[u8]) -> Option<LifeEvent> {
             if !in_file {
                 return None;
             }
-            let path = record.get(MMAP2_PATH..)?.split(|byte| *byte == 0).next()?;
-            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             Some(LifeEvent::Mapped(Mapping {
                 pid,
                 start: long(16)?,
                 length: long(24)?,
+                offset: long(32)?,
                 file: (word(40)?, word(44)?, long(48)?),
-                name: String::from_utf8_lossy(name).into_owned(),
+                path: path_of(&record[MMAP2_PATH..]),
                 suspends: false,
             }))
         }
         LOST => Some(LifeEvent::Missed(long(16)?)),
         _ => None,
     }
+}
+
+/// A path of a record, which is padded with zeros.
+fn path_of(bytes: &[u8]) -> PathBuf {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    OsStr::from_bytes(&bytes[..end]).into()
 }
 
 #[cfg(test)]
@@ -288,6 +298,7 @@ mod tests {
             for long in [0x1000_u64, 0x2000, 0] {
                 body.extend(long.to_ne_bytes());
             }
+            // Device, inode, its generation, protection and flags.
             body.extend(words(&[8, 1, 99, 0, 0, 0, 5, 2]));
             body.extend(path);
             record(MMAP2, 0, &body)
@@ -298,8 +309,9 @@ mod tests {
                 pid: 7,
                 start: 0x1000,
                 length: 0x2000,
+                offset: 0,
                 file: (8, 1, 99),
-                name: "x.so".to_owned(),
+                path: "/lib/x.so".into(),
                 suspends: false,
             }))
         );

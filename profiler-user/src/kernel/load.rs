@@ -14,11 +14,12 @@ use profiler_common::stats::FunctionStats;
 use super::btf::{KernelOffsets, kernel_offsets};
 use super::capability::has_loop;
 use super::error::KernelError;
+use super::heap::{HeapMaps, HeapSettings};
 use super::layout::CounterLayout;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
 use super::map::{MappedArray, SharedWord};
 use super::memory::{self, RssExactness};
-use super::program::{ProgramSource, Programs, map_fd};
+use super::program::{ProgramSet, ProgramSource, Programs, map_fd};
 use super::ring::Ring;
 use super::{AttachMode, EventDetail, Reach};
 
@@ -47,6 +48,8 @@ pub struct KernelSettings {
     pub ring_bytes: Option<u32>,
     /// What events say beside the call or return.
     pub detail: EventDetail,
+    /// Allocations are followed, and no calls; `None` = the reverse.
+    pub heap: Option<HeapSettings>,
 }
 
 /// The kernel side, loaded.
@@ -73,6 +76,8 @@ pub struct Kernel {
     holds: MappedArray<u64>,
     foreign: MappedArray<u64>,
     targets: HashMap<MapData, u32, [u32; 2]>,
+    /// What the memory programs count, where these are loaded.
+    pub heap: Option<HeapMaps>,
     #[cfg(feature = "kernel-log")]
     log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
@@ -112,8 +117,19 @@ impl Kernel {
         };
         let mut ebpf = load_object(settings, offsets, memory)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
-        let only_counted = settings.ring_bytes.is_none() && !settings.focus;
-        let programs = Programs::load(&source, settings.mode, only_counted)?;
+        let set = if settings.heap.is_some() {
+            ProgramSet::Allocations
+        } else if settings.ring_bytes.is_none() && !settings.focus {
+            ProgramSet::CountedCalls
+        } else {
+            ProgramSet::Calls
+        };
+        let programs = Programs::load(&source, settings.mode, set)?;
+        let heap = settings
+            .heap
+            .as_ref()
+            .map(|heap| HeapMaps::new(&mut ebpf, heap))
+            .transpose()?;
         let layout = settings.layout;
         let slots = layout.slots();
         let mut kernel = Self {
@@ -143,17 +159,12 @@ impl Kernel {
             holds: MappedArray::new("HOLDS", array_fd(&ebpf, "HOLDS")?, hold::LEN as usize)?,
             foreign: MappedArray::new("FOREIGN", array_fd(&ebpf, "FOREIGN")?, layout.cpus as usize)?,
             targets: take_targets(&mut ebpf)?,
+            heap,
             ebpf,
             #[cfg(feature = "kernel-log")]
             log: None,
         };
-        for (program, tracepoint) in [
-            ("thread_exit", "sched_process_exit"),
-            ("process_exec", "sched_process_exec"),
-            ("process_fork", "sched_process_fork"),
-        ] {
-            kernel.attach_tracepoint(program, tracepoint)?;
-        }
+        kernel.attach_tracepoints()?;
         #[cfg(feature = "kernel-log")]
         kernel.start_log();
         Ok(kernel)
@@ -173,6 +184,23 @@ impl Kernel {
         if let Some(log) = &mut self.log {
             log.flush();
         }
+    }
+
+    /// What the programs need to hear of threads and processes.
+    fn attach_tracepoints(&mut self) -> Result<(), KernelError> {
+        let tracepoints = [
+            ("heap_exit", "sched_process_exit"),
+            ("heap_exec", "sched_process_exec"),
+            ("heap_fork", "sched_process_fork"),
+            ("thread_exit", "sched_process_exit"),
+            ("process_exec", "sched_process_exec"),
+            ("process_fork", "sched_process_fork"),
+        ];
+        let of_memory = if self.heap.is_some() { 0 } else { 3 };
+        for (program, tracepoint) in &tracepoints[of_memory..] {
+            self.attach_tracepoint(program, tracepoint)?;
+        }
+        Ok(())
     }
 
     fn attach_tracepoint(&mut self, program: &'static str, tracepoint: &str) -> Result<(), KernelError> {
@@ -338,7 +366,7 @@ fn take_targets(ebpf: &mut Ebpf) -> Result<HashMap<MapData, u32, [u32; 2]>, Kern
     HashMap::try_from(map).map_err(|error| Box::new(aya::EbpfError::MapError(error)).into())
 }
 
-fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, KernelError> {
+pub(super) fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, KernelError> {
     use std::os::fd::AsFd as _;
     match ebpf.map(name) {
         Some(Map::Array(data)) => Ok(data.fd().as_fd()),
@@ -366,6 +394,7 @@ fn load_object(
         goroutines,
         ring_bytes,
         detail: _,
+        heap,
     } = *settings;
     let ring = ring_bytes.unwrap_or(MIN_RING);
     let config = KernelConfig {
@@ -395,7 +424,13 @@ fn load_object(
         memory,
     };
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
-    EbpfLoader::new()
+    let heap_config = heap.map(|heap| heap.config()).unwrap_or_default();
+    let mut loader = EbpfLoader::new();
+    loader.override_global("HEAP_CONFIG", zerocopy::IntoBytes::as_bytes(&heap_config), true);
+    if let Some(heap) = heap {
+        heap.size_maps(&mut loader);
+    }
+    loader
         .btf(None)
         .allow_unsupported_maps()
         .override_global("CONFIG", bytes, true)

@@ -13,7 +13,7 @@ const HELD_BACK: u64 = 64;
 /// How exact the resident memory is that events tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RssExactness {
-    /// The kernel's own sum. A change that another thread makes at that very moment may be in it or not.
+    /// The kernel's own sum over all CPUs, at a moment of the hit.
     Exact,
     /// Each other thread of the process holds back changes of up to so many bytes in each kind of page.
     WithinPerThread {
@@ -87,7 +87,8 @@ pub(super) fn exactness(counters: &MemoryCounters) -> Option<RssExactness> {
     }
 }
 
-/// The highest number of a CPU that runs, plus one. A machine may have room for hundreds that never come.
+/// The highest number of a CPU that runs, plus one. A machine may have room for hundreds that never come; one that comes
+/// while the profiler runs is not asked, and can hold back some pages.
 fn online_cpus() -> u32 {
     let online = aya::util::online_cpus().unwrap_or_default();
     let highest = online.into_iter().max();

@@ -7,6 +7,7 @@ pub mod btf;
 pub mod calibrate;
 pub mod capability;
 pub mod error;
+pub mod heap;
 pub mod layout;
 pub mod lifecycle;
 pub mod link;

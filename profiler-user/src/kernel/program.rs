@@ -28,14 +28,31 @@ pub(super) enum ProgramKind {
     Exit,
 }
 
+/// What the programs are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ProgramSet {
+    /// Calls and their durations.
+    Calls,
+    /// The same, where nothing is recorded, and nothing is in focus.
+    CountedCalls,
+    /// Allocations.
+    Allocations,
+}
+
 impl ProgramKind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Session => "function_session",
-            Self::Entry => "function_entry",
-            Self::Count => "function_count",
-            Self::Return => "function_return",
-            Self::Exit => "function_exit",
+    const fn name(self, set: ProgramSet) -> &'static str {
+        match (set, self) {
+            (ProgramSet::Calls | ProgramSet::CountedCalls, Self::Session) => "function_session",
+            (ProgramSet::Calls | ProgramSet::CountedCalls, Self::Entry)
+            | (ProgramSet::Calls, Self::Count) => "function_entry",
+            (ProgramSet::CountedCalls, Self::Count) => "function_count",
+            (ProgramSet::Calls | ProgramSet::CountedCalls, Self::Return) => "function_return",
+            (ProgramSet::Calls | ProgramSet::CountedCalls, Self::Exit) => "function_exit",
+            (ProgramSet::Allocations, Self::Session) => "alloc_session",
+            (ProgramSet::Allocations, Self::Entry) => "alloc_entry",
+            (ProgramSet::Allocations, Self::Count) => "alloc_free",
+            (ProgramSet::Allocations, Self::Return) => "alloc_return",
+            (ProgramSet::Allocations, Self::Exit) => "alloc_exit",
         }
     }
 }
@@ -69,8 +86,12 @@ impl ProgramSource {
     }
 
     /// Loads a program for a way of attaching.
-    pub(super) fn load(&self, kind: ProgramKind, mode: AttachMode) -> Result<OwnedFd, KernelError> {
-        let name = kind.name();
+    pub(super) fn load(
+        &self,
+        (set, kind): (ProgramSet, ProgramKind),
+        mode: AttachMode,
+    ) -> Result<OwnedFd, KernelError> {
+        let name = kind.name(set);
         let missing = KernelError::Object {
             what: "program",
             name,
@@ -166,7 +187,15 @@ fn last_lines(log: &[u8]) -> String {
     // Behind its end lies what the verifier took back.
     let log = log.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(log);
-    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let text = text.trim_matches('\0');
+    // The kernel's log may be cut at its start, and its last words may be followed by what was there before.
+    let lines: Vec<&str> = text
+        .split('\0')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .lines()
+        .collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
@@ -183,29 +212,23 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// `only_counted`: nothing is recorded, and nothing is in focus.
+    /// Loads what a set has for a way of attaching.
     pub(super) fn load(
         source: &ProgramSource,
         mode: AttachMode,
-        only_counted: bool,
+        set: ProgramSet,
     ) -> Result<Self, KernelError> {
-        let count = if only_counted {
-            ProgramKind::Count
-        } else {
-            ProgramKind::Entry
-        };
+        let load = |kind| source.load((set, kind), mode);
         let (session, at_return) = match mode {
-            AttachMode::Session => (Some(source.load(ProgramKind::Session, mode)?), None),
-            AttachMode::Multi | AttachMode::PerfEvent => {
-                (None, Some(source.load(ProgramKind::Return, mode)?))
-            }
+            AttachMode::Session => (Some(load(ProgramKind::Session)?), None),
+            AttachMode::Multi | AttachMode::PerfEvent => (None, Some(load(ProgramKind::Return)?)),
         };
         Ok(Self {
             session,
-            entry: source.load(ProgramKind::Entry, mode)?,
-            count: source.load(count, mode)?,
+            entry: load(ProgramKind::Entry)?,
+            count: load(ProgramKind::Count)?,
             at_return,
-            exit: source.load(ProgramKind::Exit, mode)?,
+            exit: load(ProgramKind::Exit)?,
         })
     }
 
@@ -230,6 +253,7 @@ pub(super) fn map_fd(map: &aya::maps::Map) -> Option<RawFd> {
         | Map::HashMap(data)
         | Map::PerCpuArray(data)
         | Map::RingBuf(data)
+        | Map::StackTraceMap(data)
         | Map::Unsupported(data) => Some(data.fd().as_fd().as_raw_fd()),
         _ => None,
     }

@@ -63,14 +63,23 @@ pub fn wait(rings: [&Ring; 2], waker: &Waker, timeout: Duration) {
     };
 }
 
+/// `CLOCK_MONOTONIC`, as the programs read it.
+pub fn monotonic_time() -> Duration {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
 /// CPU time of the calling thread.
 pub fn thread_cpu_time() -> Duration {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock(number: libc::clockid_t) -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: `time` outlives the call.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let result = unsafe { libc::clock_gettime(number, &raw mut time) };
     if result == 0 {
         Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
     } else {

@@ -254,3 +254,105 @@ pub(super) fn open_lifecycle(cpu: u32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel returned a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
+
+/// Reads the elements of a hash map, many at a time (kernel 5.6+).
+pub(super) struct Batch {
+    keys: Vec<u8>,
+    values: Vec<u8>,
+    key_size: usize,
+    value_size: usize,
+    /// How many were read last.
+    count: usize,
+    /// Where the kernel goes on; none = at the start.
+    position: Option<u64>,
+}
+
+impl Batch {
+    pub(super) fn new(key_size: usize, value_size: usize, elements: usize) -> Self {
+        Self {
+            keys: vec![0; key_size * elements],
+            values: vec![0; value_size * elements],
+            key_size,
+            value_size,
+            count: 0,
+            position: None,
+        }
+    }
+
+    /// Reads the next ones. `false`: they are the last.
+    pub(super) fn read(&mut self, map: BorrowedFd<'_>) -> io::Result<bool> {
+        loop {
+            let room = self.keys.len() / self.key_size;
+            let mut next = 0_u64;
+            let mut attr = empty_attr();
+            attr.batch.in_batch = self
+                .position
+                .as_ref()
+                .map_or(0, |position| std::ptr::from_ref(position) as u64);
+            attr.batch.out_batch = &raw mut next as u64;
+            attr.batch.keys = self.keys.as_mut_ptr() as u64;
+            attr.batch.values = self.values.as_mut_ptr() as u64;
+            attr.batch.count = room as u32;
+            attr.batch.map_fd = map.as_raw_fd() as u32;
+            // SAFETY: `attr` is a valid attribute, and the buffers have room for `count` elements.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_bpf,
+                    bpf_cmd::BPF_MAP_LOOKUP_BATCH as libc::c_int,
+                    &raw mut attr,
+                    size_of::<bpf_attr>(),
+                )
+            };
+            let error = (result < 0).then(io::Error::last_os_error);
+            // SAFETY: this member is the one that the command wrote.
+            let count = unsafe { attr.batch.count } as usize;
+            match error {
+                None => {
+                    self.count = count;
+                    self.position = Some(next);
+                    return Ok(true);
+                }
+                Some(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.count = count;
+                    return Ok(false);
+                }
+                // One of the kernel's buckets holds more than there is room for.
+                Some(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    self.keys.resize(self.keys.len() * 2, 0);
+                    self.values.resize(self.values.len() * 2, 0);
+                }
+                Some(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What was read last.
+    pub(super) fn elements(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let keys = self.keys.chunks_exact(self.key_size);
+        keys.zip(self.values.chunks_exact(self.value_size))
+            .take(self.count)
+    }
+}
+
+/// Takes an element out of a map.
+pub(super) fn delete_element(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+    let mut attr = empty_attr();
+    // SAFETY: this member is the one that the command reads.
+    let element = unsafe { &mut attr.__bindgen_anon_2 };
+    element.map_fd = map.as_raw_fd() as u32;
+    element.key = key.as_ptr() as u64;
+    // SAFETY: `attr` is a valid attribute, and the key outlives the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            bpf_cmd::BPF_MAP_DELETE_ELEM as libc::c_int,
+            &raw mut attr,
+            size_of::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

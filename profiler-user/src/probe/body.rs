@@ -31,11 +31,21 @@ pub(super) trait Surroundings {
 }
 
 /// An instruction that leaves the function.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for on its own"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Exit {
     pub(super) address: u64,
     /// For a conditional jump: the condition under which it is taken.
     pub(super) condition: Option<u8>,
+    /// It is no `ret`.
+    pub(super) is_jump: bool,
+    /// Where the jump leads, if that is written in it.
+    pub(super) target: Option<u64>,
+    /// It is another function's, which this one jumps to.
+    pub(super) is_shared: bool,
     pub(super) emulated: bool,
     /// The kernel takes no breakpoint there.
     pub(super) refused: bool,
@@ -93,6 +103,13 @@ fn exit_at(instruction: &Instruction, encoded: &[u8], condition: Option<u8>) -> 
     Exit {
         address: instruction.ip(),
         condition,
+        is_jump: instruction.flow_control() != FlowControl::Return,
+        target: matches!(
+            instruction.flow_control(),
+            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
+        )
+        .then(|| instruction.near_branch_target()),
+        is_shared: false,
         emulated: x86::price(encoded) == Price::Emulated,
         refused: x86::is_refused(instruction, encoded),
     }

@@ -26,8 +26,17 @@ pub(super) fn choose(
         .map(|selected| &functions[selected.function])
         .zip(bodies)
         .collect();
-    let mut sites = parallel::map(&cases, |(function, body)| {
-        entry_site(analysis, function, body, (choice, &[]))
+    let arguments = |position: usize| {
+        let allocator = selected
+            .get(position)
+            .and_then(|selected: &Selected| selected.allocator);
+        allocator.map_or(ArgumentRegisters::none(), |allocator| {
+            ArgumentRegisters::first(allocator.shape.arguments())
+        })
+    };
+    let numbered: Vec<_> = cases.iter().enumerate().collect();
+    let mut sites = parallel::map(&numbered, |(position, (function, body))| {
+        entry_site(analysis, (function, body), (choice, arguments(*position)), &[])
     });
     let mut openings: Vec<Opening> = cases
         .iter()
@@ -44,10 +53,15 @@ pub(super) fn choose(
     }
     let is_near_jump = |jump| is_jump(analysis, &known, jump);
     let intrusions = intruders::targets(analysis.code, &openings, &is_near_jump);
-    for ((function, body), site) in cases.iter().zip(&mut sites) {
+    for (position, ((function, body), site)) in cases.iter().zip(&mut sites).enumerate() {
         let opening = site.ok().and_then(|site| opening(function, site));
         if opening.is_some_and(|opening| site::is_entered_before(&intrusions, opening.entry, opening.site)) {
-            *site = entry_site(analysis, function, body, (choice, &intrusions));
+            *site = entry_site(
+                analysis,
+                (function, body),
+                (choice, arguments(position)),
+                &intrusions,
+            );
         }
     }
     sites
@@ -89,9 +103,9 @@ fn is_jump(analysis: &Analysis<'_>, bodies: &[Option<&Body>], jump: Jump) -> boo
 
 fn entry_site(
     analysis: &Analysis<'_>,
-    function: &Function,
-    body: &Body,
-    (choice, intrusions): (SiteChoice, &[u64]),
+    (function, body): (&Function, &Body),
+    (choice, arguments): (SiteChoice, ArgumentRegisters),
+    intrusions: &[u64],
 ) -> Result<Site, LeftOutReason> {
     let offset = analysis
         .file
@@ -130,7 +144,7 @@ fn entry_site(
                 body,
                 intrusions,
             };
-            site::choose(start, (prologue, ArgumentRegisters::none()))?
+            site::choose(start, (prologue, arguments))?
         }
     };
     Ok(Site {

@@ -184,6 +184,7 @@ pub(super) fn plan(
                 stack: CallStack::Thread,
                 focus: false,
                 named: place.named,
+                allocator: None,
             }),
             Err(reason) => Err((name, reason)),
         }

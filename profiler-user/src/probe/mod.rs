@@ -1,5 +1,7 @@
 //! From patterns to probes: what to probe ([`selection`]), where exactly ([`site`]), how its returns are seen
 //! ([`returns`]), and all of it together ([`plan`], made by [`planner`]).
+pub mod allocator_rows;
+pub mod allocators;
 mod analysis;
 mod body;
 mod callees;
@@ -20,6 +22,7 @@ mod source;
 #[cfg(test)]
 mod source_tests;
 mod tables;
+mod tails;
 #[cfg(test)]
 mod test_code;
 #[cfg(test)]

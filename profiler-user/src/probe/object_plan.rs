@@ -3,6 +3,7 @@ use std::collections::HashSet;
 
 use profiler_common::cookie::{CallStack, FunctionId};
 
+use super::allocators::Allocator;
 use super::analysis::{Analysis, Harmless};
 use super::body::Body;
 use super::entries;
@@ -15,6 +16,7 @@ use super::plan::{
 use super::planner::{MappedObject, PlanError};
 use super::returns::{self, Case, ProcessFacts};
 use super::selection::{Request, Selected};
+use super::tails;
 use crate::object::names::NameStyle;
 use crate::object::{FunctionKind, Machine};
 
@@ -59,6 +61,7 @@ pub(super) fn replan(
                 focus: function.focus,
                 named: function.named,
                 excluded: false,
+                allocator: function.allocator,
             };
             Some((position, selected))
         })
@@ -195,6 +198,7 @@ fn plan_functions(
     let fragments: HashSet<u64> = bodies.iter().flat_map(|body| &body.fragments).copied().collect();
     let entries = entries::choose(&analysis, selected, &bodies, how.site);
     let cases: Vec<_> = selected.iter().zip(&bodies).zip(entries).collect();
+    let selected_ones = selected;
     Ok(parallel::map(&cases, |((selected, body), entry)| {
         let function = &object.file.functions()[selected.function];
         if fragments.contains(&function.address) {
@@ -203,6 +207,11 @@ fn plan_functions(
         let harmless = harmless
             .as_ref()
             .is_some_and(|harmless| harmless.has(selected.function));
+        let followed = selected
+            .allocator
+            .is_some()
+            .then(|| tails::follow(&analysis, body, &|index| is_allocator(selected_ones, index)));
+        let body = followed.as_ref().unwrap_or(body);
         let returns = returns::decide(
             how.returns,
             how.facts,
@@ -211,6 +220,7 @@ fn plan_functions(
                 function,
                 body,
                 harmless,
+                allocator: selected.allocator,
             },
         );
         Ok(PlannedFunction {
@@ -218,6 +228,14 @@ fn plan_functions(
             ..describe(object, (**selected, how.names), (*entry)?, returns)
         })
     }))
+}
+
+/// Whether it is among the selected functions, as an allocator whose results are seen.
+fn is_allocator(selected: &[Selected], function: usize) -> bool {
+    selected.iter().any(|selected| {
+        let needs_no_return = |allocator: Allocator| allocator.shape.action.needs_no_return();
+        selected.function == function && !selected.allocator.is_none_or(needs_no_return)
+    })
 }
 
 fn leave_out(
@@ -270,5 +288,6 @@ fn describe(
         stack: CallStack::Thread,
         focus: selected.focus,
         named: selected.named,
+        allocator: selected.allocator,
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use profiler_common::cookie::{CallStack, FunctionId};
 
+use super::allocators::Allocator;
+
 /// What a hit of a probe costs, told by the probed instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Price {
@@ -31,6 +33,10 @@ pub struct ExitSite {
     pub offset: u64,
     /// For a conditional jump that leaves the function: the x86 condition code (0…15) under which it is taken.
     pub condition: Option<u8>,
+    /// It is a jump: another function returns in place of this one.
+    pub is_jump: bool,
+    /// It is another function's, which this one jumps to.
+    pub is_shared: bool,
     /// What a hit costs.
     pub price: Price,
 }
@@ -107,6 +113,8 @@ pub enum EntryOnlyReason {
     MovingStack,
     /// It was inlined, so that it has no return of its own.
     Inlined,
+    /// Its entry tells all that matters.
+    NotNeeded,
     /// `--returns none`.
     Forced,
 }
@@ -158,6 +166,8 @@ pub struct PlannedFunction {
     pub focus: bool,
     /// The user named it without a wildcard: the governor takes it last.
     pub named: bool,
+    /// It allocates or frees, and is probed for that.
+    pub allocator: Option<Allocator>,
 }
 
 /// A file whose functions are probed.

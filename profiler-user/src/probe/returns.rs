@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use profiler_common::cookie::CallStack;
 
+use super::allocators::Allocator;
 use super::body::Body;
 use super::callees;
 use super::plan::{
@@ -55,11 +56,19 @@ pub(super) struct Case<'a> {
     pub(super) body: &'a Body,
     /// Neither it nor what it calls unwinds or switches stacks.
     pub(super) harmless: bool,
+    /// It is probed because it allocates or frees.
+    pub(super) allocator: Option<Allocator>,
 }
 
 /// Decides how the returns of a function are seen.
 pub(super) fn decide(choice: ReturnsChoice, facts: ProcessFacts, case: &Case<'_>) -> Returns {
     let named = |test: fn(&str) -> bool| case.file.names(case.function).any(|name| test(name.raw));
+    if case
+        .allocator
+        .is_some_and(|allocator| allocator.shape.action.needs_no_return())
+    {
+        return Returns::EntryOnly(EntryOnlyReason::NotNeeded);
+    }
     let starts_the_program = case.function.address == case.file.entry_point();
     if choice == ReturnsChoice::None {
         return Returns::EntryOnly(EntryOnlyReason::Forced);
@@ -120,6 +129,10 @@ fn automatic(facts: ProcessFacts, case: &Case<'_>) -> Returns {
     let has = |evidence| evidences.has(evidence);
     if has(Evidence::Go) {
         return exit_sites(case, ExitSitesReason::Go);
+    }
+    // Who is cancelled within an allocator is broken in any case.
+    if case.allocator.is_some_and(|allocator| allocator.harmless) {
+        return Returns::ReturnProbe(ReturnProbeReason::HarmlessLibrary);
     }
     if !evidences.any_machinery() {
         return Returns::ReturnProbe(ReturnProbeReason::NoMachinery);
@@ -207,6 +220,8 @@ fn collect_sites(case: &Case<'_>) -> Result<Vec<ExitSite>, EntryOnlyReason> {
         Ok(ExitSite {
             offset,
             condition: exit.condition,
+            is_jump: exit.is_jump,
+            is_shared: exit.is_shared,
             price,
         })
     });
@@ -222,6 +237,10 @@ pub(super) fn drop_shared_exits(functions: &mut [PlannedFunction]) {
         let Returns::ExitSites(sites, _) = &function.returns else {
             continue;
         };
+        // Which of its functions an allocation is in is told by where its return address lies.
+        if function.allocator.is_some() {
+            continue;
+        }
         for site in sites {
             if let Some(owner) = owners.insert(site.offset, index) {
                 sharing.extend([owner, index]);
@@ -247,6 +266,8 @@ mod tests {
         let site = |offset: &u64| ExitSite {
             offset: *offset,
             condition: None,
+            is_jump: false,
+            is_shared: false,
             price,
         };
         PlannedFunction {
@@ -264,6 +285,7 @@ mod tests {
             stack: profiler_common::cookie::CallStack::Thread,
             focus: false,
             named: false,
+            allocator: None,
         }
     }
 

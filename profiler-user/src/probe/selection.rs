@@ -1,6 +1,8 @@
 //! What the user asked for, and which functions that is.
 use std::path::Path;
+use std::sync::Arc;
 
+use super::allocators::{Allocator, Allocators};
 use super::inlined::InlinedChoice;
 use super::pattern::{ObjectPattern, Pattern};
 use super::plan::{ReturnsChoice, SiteChoice};
@@ -29,6 +31,8 @@ pub struct Request {
     pub names: NameStyle,
     /// `--inlined`.
     pub inlined: InlinedChoice,
+    /// Allocators, in place of all of the above.
+    pub allocators: Option<Arc<Allocators>>,
 }
 
 impl Request {
@@ -48,7 +52,7 @@ impl Request {
         let named = patterns.any(|pattern| pattern.matches_object(name, path));
         let by_object = self.objects.iter().any(|object| object.matches(name, path));
         let everything = self.functions.is_empty() && self.objects.is_empty();
-        named || by_object || everything
+        named || by_object || everything || self.allocators.is_some()
     }
 
     /// Whether functions of this object are looked for at once, and not only where nothing else matches. Wildcards
@@ -70,6 +74,8 @@ pub(super) struct Selected {
     pub(super) named: bool,
     /// `--exclude` names it, and `--focus` does not.
     pub(super) excluded: bool,
+    /// It allocates or frees, and that is what is asked for.
+    pub(super) allocator: Option<Allocator>,
 }
 
 /// A request's patterns, and which of them have matched something.
@@ -115,6 +121,13 @@ impl<'a> Selection<'a> {
     /// The object's functions that are asked for. `everywhere` = patterns with wildcards that name no object
     /// match outside the main executable, too.
     pub(super) fn select(&mut self, object: &MappedObject, everywhere: bool) -> Vec<Selected> {
+        match &self.request.allocators {
+            Some(allocators) => allocators.select(object),
+            None => self.select_by_patterns(object, everywhere),
+        }
+    }
+
+    fn select_by_patterns(&mut self, object: &MappedObject, everywhere: bool) -> Vec<Selected> {
         let admitted = self.request.admits(object);
         let by_default =
             self.functions.is_empty() && admitted && (object.is_main || !self.request.objects.is_empty());
@@ -133,9 +146,8 @@ impl<'a> Selection<'a> {
         if !by_default && functions.is_empty() && focus.is_empty() {
             return Vec::new();
         }
-        let exclude: Vec<&Pattern> = self.request.exclude.iter().collect();
+        let exclude = self.request.exclude.iter();
         let exclude: Vec<&Pattern> = exclude
-            .into_iter()
             .filter(|pattern| pattern.matches_object(&object.name, &object.path))
             .collect();
         let asked = functions.iter().map(|index| self.functions[*index].0);
@@ -160,6 +172,7 @@ impl<'a> Selection<'a> {
                 focus: by_focus.is_some(),
                 named: by_function == Some(true) || by_focus == Some(true),
                 excluded: by_focus.is_none() && exclude.iter().any(|pattern| matching(pattern)),
+                allocator: None,
             });
         }
         if let Some(error) = sources.missing {

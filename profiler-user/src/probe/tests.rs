@@ -35,6 +35,9 @@ fn jumps_that_leave_the_function_are_exits() {
         [Exit {
             address: AT,
             condition: None,
+            is_jump: true,
+            target: None,
+            is_shared: false,
             emulated: false,
             refused: false
         }]

@@ -2,12 +2,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::jit::JitMap;
 use super::kernel_symbols::KernelSymbols;
+use crate::object::debug::{DebugInfo, SourceLine};
 use crate::object::{self, ObjectFile};
 use crate::target::TargetError;
 use crate::target::code_texts::CodeMap;
@@ -90,6 +92,7 @@ struct Object {
     source: Source,
     parsed: OnceLock<Option<ObjectFile>>,
     names: Mutex<HashMap<usize, Arc<str>>>,
+    debug: OnceLock<Option<DebugInfo>>,
 }
 
 enum Source {
@@ -116,6 +119,10 @@ impl AddressResolver {
     /// Looks at what a process has mapped now: when it starts to matter, and before it ends.
     pub fn learn(&mut self, pid: u32) -> Result<(), TargetError> {
         let mappings = Mappings::of(pid)?;
+        if mappings.is_empty() {
+            // It has ended, and nobody has waited for it yet: what was known of it stays.
+            return Err(TargetError::Ended { pid });
+        }
         self.learn_from(pid, mappings);
         Ok(())
     }
@@ -165,6 +172,26 @@ impl AddressResolver {
             return self.find(pid, address);
         }
         found
+    }
+
+    /// The source line of an address of a process that was resolved before, where its file has debug information.
+    pub fn line(&self, pid: u32, address: u64) -> Option<SourceLine> {
+        let process = self.processes.get(&pid)?;
+        let mapping = process.mappings.at(address)?;
+        let object = process.objects.get(&mapping.start)?;
+        object.line(address - mapping.start + mapping.offset)
+    }
+
+    /// What lies at an offset of a file. `None`: there is no file of this path, or it is another one by now.
+    pub fn in_file(&mut self, path: &Path, inode: u64, offset: u64) -> Option<Place> {
+        let file = File::open(path).ok()?;
+        if file.metadata().ok()?.ino() != inode {
+            return None;
+        }
+        let key = (FileId::of_file(&file).ok()?, object::build_id(&file));
+        let new = || Object::new(&file_name(path), Source::File(file));
+        let object = self.objects.entry(key).or_insert_with(new);
+        Some(object.place(Kind::File, offset))
     }
 
     /// What is known of the kernel's functions.
@@ -288,6 +315,7 @@ impl Object {
             source,
             parsed: OnceLock::new(),
             names: Mutex::default(),
+            debug: OnceLock::new(),
         })
     }
 
@@ -302,6 +330,14 @@ impl Object {
                 .ok()
         };
         self.parsed.get_or_init(parse).as_ref()
+    }
+
+    /// The source line of this offset of the file.
+    fn line(&self, offset: u64) -> Option<SourceLine> {
+        let file = self.file()?;
+        let address = file.segments().code_address(offset)?;
+        let debug = self.debug.get_or_init(|| file.debug().load().ok());
+        debug.as_ref()?.units().ok()?.location(address)
     }
 
     /// What lies at this offset of the file.

@@ -293,16 +293,18 @@ impl Probes {
     fn of<'a>(functions: impl Iterator<Item = &'a PlannedFunction>, generation: u8) -> Self {
         let mut probes = Self::default();
         for function in functions {
-            let cookie = |role, condition| Cookie {
+            let cookie = |role, (condition, is_jump, is_shared)| Cookie {
                 function: function.id,
                 generation,
                 role,
                 stack: function.stack,
+                is_jump,
+                is_shared,
                 condition,
             };
             let entry = |role| Probe {
                 offset: function.entry.offset,
-                cookie: cookie(role, None),
+                cookie: cookie(role, (None, false, false)),
             };
             match &function.returns {
                 Returns::ReturnProbe(_) => probes.entries_and_returns.push(entry(Role::EntryWithReturnProbe)),
@@ -312,7 +314,7 @@ impl Probes {
                     let exits = exits.iter();
                     probes.exits.extend(exits.map(|exit| Probe {
                         offset: exit.offset,
-                        cookie: cookie(Role::Exit, exit.condition),
+                        cookie: cookie(Role::Exit, (exit.condition, exit.is_jump, exit.is_shared)),
                     }));
                 }
             }

@@ -81,13 +81,25 @@ impl Display {
             .map_or(Ok(()), |live| written(live.show(summary, &self.view)))
     }
 
+    /// Shows a text of now.
+    pub(super) fn refresh_text(&mut self, render: &dyn Fn(&View) -> String) -> Result<(), SessionError> {
+        self.live
+            .as_mut()
+            .map_or(Ok(()), |live| written(live.show_text(render, &self.view)))
+    }
+
     /// Prints the last table.
-    pub(super) fn conclude(mut self, summary: &Summary) -> Result<(), SessionError> {
+    pub(super) fn conclude(self, summary: &Summary) -> Result<(), SessionError> {
+        self.conclude_text(&|view| table::render(summary, view))
+    }
+
+    /// Prints the last text.
+    pub(super) fn conclude_text(mut self, render: &dyn Fn(&View) -> String) -> Result<(), SessionError> {
         if let Some(mut live) = self.live.take() {
             // The last table takes the place of the live one.
             written(live.draw("", None))?;
         }
-        let text = table::render(summary, &self.view);
+        let text = render(&self.view);
         written(match self.output {
             Output::Stdout => io::stdout().write_all(text.as_bytes()),
             Output::Stderr => io::stderr().write_all(text.as_bytes()),

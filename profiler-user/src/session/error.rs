@@ -70,6 +70,15 @@ pub enum SessionError {
         #[source]
         source: io::Error,
     },
+    /// An earlier result could not be read.
+    #[error("failed to read `{}`: {source}", .path.display())]
+    ReadResult {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The table could not be printed.
     #[error("failed to print: {0}")]
     Print(#[source] io::Error),

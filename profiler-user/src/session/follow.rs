@@ -36,8 +36,16 @@ impl State {
     pub(super) fn life(&mut self, event: &LifeEvent) -> Result<Vec<End>, SessionError> {
         match event {
             LifeEvent::Forked { parent, child } => Ok(self.forked(*parent, *child)),
-            LifeEvent::Executed { pid } => self.executed(*pid),
+            LifeEvent::Executed { pid } => {
+                if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
+                    memory.replaced(*pid, heap);
+                }
+                self.executed(*pid)
+            }
             LifeEvent::Mapped(mapping) => {
+                if let Some(memory) = &mut self.memory {
+                    memory.told(mapping);
+                }
                 let looked_at = self.mapped(mapping);
                 if mapping.suspends {
                     // Where it failed return probes stay suspended, until all is looked at again.
@@ -202,7 +210,15 @@ impl State {
         self.adopt(pid, files)?;
         let root = self.roster.origin(pid) == Some(Origin::Matched);
         self.kernel.add_target(pid, root)?;
+        self.meet_for_memory(pid);
         Ok(())
+    }
+
+    /// Looks at who a process is and what it maps, where allocations are followed.
+    pub(super) fn meet_for_memory(&mut self, pid: u32) {
+        if let Some(memory) = &mut self.memory {
+            memory.meet(pid, self.tracker.identity(pid).as_ref());
+        }
     }
 
     /// Attaches what is wanted of these files of a target.
@@ -294,6 +310,9 @@ impl State {
             // Unmapped since, or split: what is there now is looked at.
             return self.look_again(pid);
         };
+        if let Some(memory) = &mut self.memory {
+            memory.mapped(pid);
+        }
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
             Ok(()) => {
@@ -328,6 +347,9 @@ impl State {
         self.roster.remove(pid);
         self.shared.remove(pid);
         self.kernel.remove_target(pid);
+        if let (Some(memory), Some(heap)) = (&mut self.memory, &mut self.kernel.heap) {
+            memory.left(pid, heap);
+        }
         let links = self.attachments.forget(pid);
         if !links.is_empty() {
             self.detacher.detach(links);

@@ -221,6 +221,7 @@ mod tests {
             stack: profiler_common::cookie::CallStack::Thread,
             focus: false,
             named: *named,
+            allocator: None,
         };
         Plan {
             notes: Vec::new(),

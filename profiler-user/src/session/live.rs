@@ -111,7 +111,11 @@ impl Session {
         }
         drop(runtime);
         drop(watch);
-        let concluded = state.conclude(reader, display, summary_file);
+        let concluded = if state.memory.is_some() {
+            state.conclude_memory(reader, display)
+        } else {
+            state.conclude(reader, display, summary_file)
+        };
         // A command goes on to its own end, whatever became of the profile.
         let command = match target {
             Target::Processes => None,
@@ -259,8 +263,10 @@ impl EventLoop {
                     state.tell_news();
                 }
                 _ = self.refresh.tick(), if display.is_live() => {
-                    let summary = state.summary(display.view());
-                    display.refresh(&summary)?;
+                    if !state.refresh_memory(display)? {
+                        let summary = state.summary(display.view());
+                        display.refresh(&summary)?;
+                    }
                 }
                 // Last: a storm of them must not keep the governor and the screen from their turn.
                 Some(notice) = notices.recv() => {

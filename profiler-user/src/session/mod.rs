@@ -7,6 +7,7 @@ pub mod attachment;
 pub mod counters;
 pub mod error;
 pub mod governor;
+pub mod memory;
 pub mod outcome;
 pub mod reader;
 pub mod setup;

@@ -1,4 +1,6 @@
 //! Drains the rings, on a thread of its own: events become records there.
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -8,6 +10,7 @@ use profiler_common::loss::LossReason;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
+use super::memory::Timeline;
 use crate::event::{Event, Stream};
 use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::ring::{self, Ring, Waker};
@@ -56,6 +59,8 @@ pub struct ReaderResult {
     pub failure: Option<RecorderError>,
     /// CPU time of the reader's thread.
     pub cpu: Duration,
+    /// Allocations that were written and messages that could not be read, or why the file ends too early.
+    pub(super) timeline: Option<Result<(u64, u64), (PathBuf, io::Error)>>,
 }
 
 /// What becomes of events.
@@ -63,6 +68,8 @@ pub struct Reading {
     /// What the ring of events holds.
     stream: Stream,
     pipeline: Option<EventPipeline>,
+    /// Writes allocations, which are then what the ring has.
+    pub(super) timeline: Option<Timeline>,
     lines: LinesAhead,
     patience: Duration,
 }
@@ -76,6 +83,7 @@ impl Reading {
         Self {
             stream: pipeline.as_ref().map_or(Stream::Functions, EventPipeline::stream),
             pipeline,
+            timeline: None,
             lines,
             patience: Duration::from_secs_f64(patience),
         }
@@ -101,6 +109,7 @@ impl Reader {
         Reading {
             stream,
             pipeline,
+            timeline,
             lines,
             patience,
         }: Reading,
@@ -119,6 +128,7 @@ impl Reader {
             stream,
             processes,
             pipeline,
+            timeline,
             lines: Some(lines),
             waits_until: Instant::now() + patience,
             notices,
@@ -157,6 +167,7 @@ struct Loop {
     stream: Stream,
     processes: Ring,
     pipeline: Option<EventPipeline>,
+    timeline: Option<Timeline>,
     /// Lines that the pipeline does not have yet.
     lines: Option<LinesAhead>,
     waits_until: Instant,
@@ -182,6 +193,9 @@ impl Loop {
             }
             if flushed.elapsed() >= FLUSH_EVERY {
                 self.attempt(EventPipeline::flush);
+                if let Some(timeline) = &mut self.timeline {
+                    timeline.flush();
+                }
                 flushed = Instant::now();
             }
             ring::wait(
@@ -220,6 +234,7 @@ impl Loop {
             stream,
             processes,
             pipeline,
+            timeline,
             lines: _,
             waits_until: _,
             notices,
@@ -236,6 +251,10 @@ impl Loop {
         let mut read = outlet.take_processes(processes);
         while !only_processes && read < TURN {
             let taken = events.next(|message| {
+                if let Some(timeline) = timeline {
+                    timeline.message(message);
+                    return;
+                }
                 // Word of a thread is sent before its first event, and may have come since it was looked for.
                 if outlet.is_news(message) {
                     outlet.take_processes(processes);
@@ -256,6 +275,7 @@ impl Loop {
             stream: _,
             processes: _,
             pipeline,
+            timeline: _,
             lines: _,
             waits_until: _,
             notices,
@@ -275,6 +295,7 @@ impl Loop {
             stream: _,
             processes: _,
             pipeline,
+            timeline,
             lines: _,
             waits_until: _,
             notices: _,
@@ -292,7 +313,12 @@ impl Loop {
                 counts
             }
         };
-        ReaderResult { counts, failure, cpu }
+        ReaderResult {
+            counts,
+            failure,
+            cpu,
+            timeline: timeline.map(Timeline::finish),
+        }
     }
 }
 

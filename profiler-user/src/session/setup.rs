@@ -8,6 +8,7 @@ use crate::cli::config::{
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::{AttachMode, Reach};
 use crate::object::debug::{Debuginfod, Finder};
+use crate::probe::allocators::Allocators;
 use crate::probe::inlined::InlinedChoice;
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{Placement, Plan, Returns, ReturnsChoice};
@@ -252,6 +253,10 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
         returns: probing.returns,
         site: probing.site,
         names: config.symbols.names,
+        allocators: config
+            .memory
+            .as_ref()
+            .map(|memory| Arc::new(Allocators::new(&memory.families, memory.rows.clone()))),
         inlined: match (config.symbols.inlined, config.action) {
             (Inlined::Probed, _) => InlinedChoice::Probed,
             (Inlined::Told, Action::DryRun) => InlinedChoice::Reported,

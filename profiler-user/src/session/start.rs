@@ -13,6 +13,7 @@ use super::follow::End;
 use super::governor::CostModel;
 use super::groups::Groups;
 use super::live::{Session, Settings};
+use super::memory::Memory;
 use super::names::names_channel;
 use super::reader::{Reader, Reading};
 use super::roster::Origin;
@@ -23,6 +24,7 @@ use super::targets::Targets;
 use super::watch::{Shared, Watch};
 use crate::cli::config::SessionConfig;
 use crate::kernel::calibrate::{self, ProbeCost};
+use crate::kernel::heap::{HeapLayout, HeapSettings};
 use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
@@ -30,6 +32,7 @@ use crate::recorder::{EventPipeline, NewNames, Recorder};
 use crate::resolve::{self, Lines, LinesAhead, Processes, Threads};
 use crate::target::TargetError;
 use crate::target::process::{Process, start_ticks};
+use crate::ui::mem_view::MemBy;
 
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
@@ -51,9 +54,10 @@ pub(super) fn start(
     setup::check_permissions()?;
     capability::raise_descriptor_limit();
     let outputs = open_outputs(config)?;
+    let memory = config.memory.as_ref().map(Memory::new).transpose()?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
-    let shared = Arc::new(Shared::new(targets.selector.is_closed()));
+    let shared = Arc::new(Shared::new(targets.selector.is_closed(), memory.is_some()));
     for process in &targets.processes {
         shared.insert(process.pid);
     }
@@ -73,7 +77,12 @@ pub(super) fn start(
         .map(|recorder| pipeline(&setup, config, recorder, more_names))
         .transpose()?;
     let recorded_names = pipeline.is_some().then_some(recorded_names);
-    let reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
+    let mut reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
+    if let Some(memory) = &memory {
+        let pids: Vec<u32> = targets.processes.iter().map(|process| process.pid).collect();
+        memory.announce(&setup.plan);
+        reading.timeline = memory.timeline(&pids)?;
+    }
     let reader = Reader::start(rings, reading, sender)?;
     let patient = !targets.selector.is_closed();
     let processes = std::mem::take(&mut targets.processes);
@@ -81,6 +90,7 @@ pub(super) fn start(
     state.recorded_names = recorded_names;
     shared.set_suspension(state.suspension.clone());
     state.shared = shared;
+    state.memory = memory;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
     state.startup = started.elapsed();
@@ -158,6 +168,7 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
         let started = start_ticks(process.pid).unwrap_or_default();
         state.roster.insert(process.pid, Origin::Matched, started);
         state.groups.meet(process.pid, None, &mut state.tracker);
+        state.meet_for_memory(process.pid);
         state.kernel.add_target(process.pid, true)?;
         let objects = mapped_by.get(&process.pid).cloned().unwrap_or_default();
         let reached = (state.kernel.reach == Reach::Process).then_some(process.pid);
@@ -178,6 +189,9 @@ fn attach(state: &mut State, processes: &[Process]) -> Result<(), SessionError> 
     }
     state.attachments.check()?;
     (state.attached, state.observed) = (Instant::now(), Instant::now());
+    if let Some(memory) = &mut state.memory {
+        memory.begin();
+    }
     state.attach_time = attaching.elapsed();
     let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
     state.census = Some(Census::begin(&state.setup.plan, state.kernel.reach, &pids));
@@ -228,15 +242,29 @@ fn load(
         cpus: possible_cpus(),
         grouping: Groups::grouping(&config.group_by),
     };
-    let layout = CounterLayout::fit(demand, config.limits.map_bytes)?;
+    let heap = config.memory.as_ref().map(|memory| HeapSettings {
+        layout: HeapLayout::fit(memory.map_bytes, memory.stack),
+        stack: memory.stack,
+        by_thread: memory.shown.by == MemBy::Thread,
+        sample_bytes: memory.sample_bytes,
+        events: memory.events.is_some(),
+    });
+    let layout = if heap.is_some() {
+        // Calls are not counted.
+        CounterLayout::without_counters(functions + LEAST_SPARE, possible_cpus())
+    } else {
+        CounterLayout::fit(demand, config.limits.map_bytes)?
+    };
     Ok(Kernel::load(&KernelSettings {
         mode,
         layout,
         reach,
         focus: !config.selection.focus.is_empty(),
         goroutines: goroutines || may_come,
-        ring_bytes: config.recording.as_ref().map(|_| config.limits.ring_bytes),
+        ring_bytes: (config.recording.is_some() || heap.is_some_and(|heap| heap.events))
+            .then_some(config.limits.ring_bytes),
         detail: config.monitor.detail,
+        heap,
     })?)
 }
 

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use profiler_common::alloc::SHAPE_SHIFT;
 use profiler_common::cookie::FunctionId;
 use profiler_common::stats::function_flags;
 
@@ -12,6 +13,7 @@ use super::census::Census;
 use super::counters::Counters;
 use super::governor::{CostModel, Decision, Governor};
 use super::groups::{Groups, Tracker};
+use super::memory::Memory;
 use super::names::NamesSender;
 use super::roster::Roster;
 use super::setup::Setup;
@@ -21,6 +23,7 @@ use super::watch::Shared;
 use crate::cli::config::SessionConfig;
 use crate::kernel::link::Detacher;
 use crate::kernel::load::{Kernel, Suspension};
+use crate::probe::plan::{PlannedFunction, ReturnProbeReason, Returns};
 use crate::resolve::Lines;
 
 /// How often the governor looks at the cost.
@@ -66,6 +69,8 @@ pub(super) struct State {
     pub(super) census: Option<Census>,
     /// Flags of functions when they begin: whether calls are recorded.
     pub(super) first_flags: u32,
+    /// Allocations are followed, and no calls.
+    pub(super) memory: Option<Memory>,
     /// Tells the recording thread the names of functions that join the plan.
     pub(super) recorded_names: Option<NamesSender>,
 }
@@ -123,6 +128,7 @@ impl State {
             twins: Twins::default(),
             census: None,
             first_flags: if records { function_flags::EVENTS } else { 0 },
+            memory: None,
             recorded_names: None,
         }
     }
@@ -199,9 +205,13 @@ impl State {
         }
         for function in &self.setup.plan.functions[first..] {
             let focus = if function.focus { function_flags::FOCUS } else { 0 };
+            let allocator = allocator_flags(function);
             self.kernel
                 .functions
-                .set(function.id.0 as usize, self.first_flags | focus);
+                .set(function.id.0 as usize, self.first_flags | focus | allocator);
+        }
+        if let Some(memory) = &self.memory {
+            memory.announce(&self.setup.plan);
         }
         self.governor.grow(self.setup.plan.functions.len());
         self.twins.grow(&self.setup.plan);
@@ -213,4 +223,23 @@ impl State {
             names.send(&self.setup.plan, (first, self.lines.latest()));
         }
     }
+}
+
+/// What the kernel side must know of a function that allocates or frees.
+fn allocator_flags(function: &PlannedFunction) -> u32 {
+    let Some(allocator) = function.allocator else {
+        return 0;
+    };
+    let harmless = match function.returns {
+        Returns::ReturnProbe(ReturnProbeReason::NoMachinery)
+        | Returns::ExitSites(..)
+        | Returns::EntryOnly(_) => 0,
+        Returns::ReturnProbe(
+            ReturnProbeReason::Leaf
+            | ReturnProbeReason::HarmlessCallees
+            | ReturnProbeReason::HarmlessLibrary
+            | ReturnProbeReason::Forced,
+        ) => function_flags::HARMLESS,
+    };
+    u32::from(allocator.shape.to_bits()) << SHAPE_SHIFT | harmless
 }

@@ -19,6 +19,7 @@ use crate::aggregate::histogram::Histogram;
 use crate::kernel::Reach;
 use crate::kernel::memory::RssExactness;
 use crate::probe::plan::{LeftOut, LeftOutReason, Price, Returns};
+use crate::recorder::PipelineCounts;
 use crate::ui::{Overhead, Row, SortKey, Summary, View, plan_text, table};
 
 /// How long the end waits for lines that are still being read.
@@ -49,7 +50,12 @@ impl State {
                 | LossReason::BadCookie
                 | LossReason::UnknownGoroutine
                 | LossReason::TargetsFull
-                | LossReason::Held => (*reason, self.kernel.lost(*reason)),
+                | LossReason::Held
+                | LossReason::LiveFull
+                | LossReason::SitesFull
+                | LossReason::PointerUnreadable
+                | LossReason::StackLost
+                | LossReason::ProcessesFull => (*reason, self.kernel.lost(*reason)),
             })
             .collect()
     }
@@ -165,8 +171,17 @@ impl State {
         if self.kernel.layout.resolution.is_none() {
             notes.push("no percentiles: their histograms would not fit into `--max-map-memory`".to_owned());
         }
-        notes.extend(left_out_note(&self.setup.plan.left_out));
         notes.extend(self.lines.notes().iter().cloned());
+        notes.extend(self.course_notes());
+        notes.extend(Groups::note(&self.kernel));
+        notes.extend(self.census.as_mut().and_then(Census::note).map(str::to_owned));
+        notes.extend(self.notes.iter().cloned());
+        notes
+    }
+
+    /// What must be said of the plan and of the targets' course, whatever is followed.
+    pub(super) fn course_notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = left_out_note(&self.setup.plan.left_out).into_iter().collect();
         if !self.attachments.refused().is_empty() {
             notes.push(format!(
                 "the kernel refused: {}",
@@ -175,9 +190,6 @@ impl State {
         }
         notes.extend(self.kernel.rss.and_then(memory_note));
         notes.extend(self.roster_note());
-        notes.extend(Groups::note(&self.kernel));
-        notes.extend(self.census.as_mut().and_then(Census::note).map(str::to_owned));
-        notes.extend(self.notes.iter().cloned());
         notes
     }
 
@@ -264,17 +276,17 @@ impl State {
         }
         let counted = self.counted();
         let losses = self.losses(&counted);
-        let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
+        let ReaderResult {
+            counts,
+            failure,
+            cpu,
+            timeline: _,
+        } = reader.finish(&losses);
         log::debug!(
             "the reader used {cpu:?} of CPU time for {} records",
             counts.records
         );
-        if counts.undecodable() > 0 {
-            self.notes.push(format!(
-                "{} messages of the kernel could not be read",
-                counts.undecodable()
-            ));
-        }
+        self.note_undecodable(counts);
         let summary = self.summary_of(&counted, display.view());
         let lost = !summary.is_complete();
         if let Some(file) = summary_file {
@@ -307,6 +319,14 @@ impl State {
         match failure {
             Some(error) if !error.is_broken_pipe() => Err(error.into()),
             Some(_) | None => Ok(lost),
+        }
+    }
+
+    fn note_undecodable(&mut self, counts: PipelineCounts) {
+        let undecodable = counts.undecodable();
+        if undecodable > 0 {
+            self.notes
+                .push(format!("{undecodable} messages of the kernel could not be read"));
         }
     }
 }

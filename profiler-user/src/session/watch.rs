@@ -30,13 +30,16 @@ pub(super) struct Shared {
     examined: RwLock<HashSet<MappedInode>>,
     /// Only the members matter, and their children.
     is_closed: bool,
+    /// What any process maps is wanted: it may be a target's child, and gone before it is known.
+    tells_all: bool,
     suspension: OnceLock<Suspension>,
 }
 
 impl Shared {
-    pub(super) fn new(is_closed: bool) -> Self {
+    pub(super) fn new(is_closed: bool, tells_all: bool) -> Self {
         Self {
             is_closed,
+            tells_all,
             ..Self::default()
         }
     }
@@ -78,7 +81,8 @@ impl Shared {
         match event {
             LifeEvent::Forked { parent, .. } => (!self.is_closed || self.has(parent)).then_some(event),
             LifeEvent::Executed { pid } => (!self.is_closed || self.has(pid)).then_some(event),
-            LifeEvent::Mapped(mapping) => self.has(mapping.pid).then(|| self.suspending(mapping)),
+            LifeEvent::Mapped(mapping) if self.has(mapping.pid) => Some(self.suspending(mapping)),
+            LifeEvent::Mapped(_) => self.tells_all.then_some(event),
             // A descriptor of the process tells it exactly.
             LifeEvent::Ended { pid: _ } => None,
             LifeEvent::Missed(_) => Some(event),
@@ -87,7 +91,8 @@ impl Shared {
 
     fn suspending(&self, mut mapping: Mapping) -> LifeEvent {
         let known = self.examined.read().unwrap_or_else(PoisonError::into_inner);
-        let is_harmless = known.contains(&mapping.file) || is_system_library(&mapping.name);
+        let name = mapping.path.file_name().unwrap_or_default().to_string_lossy();
+        let is_harmless = known.contains(&mapping.file) || is_system_library(&name);
         if let Some(suspension) = self.suspension.get().filter(|_| !is_harmless) {
             suspension.begin();
             mapping.suspends = true;
@@ -173,14 +178,15 @@ mod tests {
             start: 0x1000,
             length: 0x1000,
             file: (8, 1, 5),
-            name: "x.so".to_owned(),
+            offset: 0,
+            path: "/lib/x.so".into(),
             suspends: false,
         })
     }
 
     #[test]
     fn only_what_concerns_targets_is_passed_on() {
-        let shared = Shared::new(true);
+        let shared = Shared::new(true, false);
         shared.insert(7);
         let forked = |parent| LifeEvent::Forked { parent, child: 9 };
         assert_eq!(shared.filtered(forked(7)), Some(forked(7)));
@@ -189,7 +195,7 @@ mod tests {
         assert_eq!(shared.filtered(mapped(7)), Some(mapped(7)));
         shared.remove(7);
         assert_eq!(shared.filtered(mapped(7)), None);
-        let open = Shared::new(false);
+        let open = Shared::new(false, false);
         assert_eq!(open.filtered(forked(8)), Some(forked(8)));
         assert_eq!(open.filtered(mapped(8)), None);
     }

@@ -71,6 +71,11 @@ impl Mappings {
         Self(mappings)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
         self.0.iter()

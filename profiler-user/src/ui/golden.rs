@@ -203,6 +203,7 @@ fn planned(number: u32, name: &str, entry: Site, returns: Returns) -> PlannedFun
         stack: profiler_common::cookie::CallStack::Thread,
         focus: number == 0,
         named: false,
+        allocator: None,
     }
 }
 
@@ -215,6 +216,8 @@ fn plan() -> Plan {
     let exits = [0x2010, 0x2044].map(|offset| ExitSite {
         offset,
         condition: None,
+        is_jump: false,
+        is_shared: false,
         price: Price::SingleStepped,
     });
     let mut malloc = planned(

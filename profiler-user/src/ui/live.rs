@@ -54,13 +54,18 @@ impl<W: Write> LiveScreen<W> {
 impl<W: Write + AsFd> LiveScreen<W> {
     /// Shows `summary`, fitted to the size that the terminal has now.
     pub fn show(&mut self, summary: &Summary, view: &View) -> io::Result<()> {
+        self.show_text(&|view| table::render(summary, view), view)
+    }
+
+    /// The same with any text that is made for a view.
+    pub fn show_text(&mut self, render: &dyn Fn(&View) -> String, view: &View) -> io::Result<()> {
         let size = terminal::size(&self.terminal);
         let view = View {
             width: size.map(|size| size.columns),
             height: size.map(|size| size.lines),
             ..*view
         };
-        self.draw(&table::render(summary, &view), view.height)
+        self.draw(&render(&view), view.height)
     }
 }
 

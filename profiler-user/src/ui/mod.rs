@@ -7,6 +7,8 @@ mod golden;
 mod grid;
 pub mod listing;
 pub mod live;
+pub mod mem_table;
+pub mod mem_view;
 pub mod number;
 pub mod plan_table;
 pub mod plan_text;

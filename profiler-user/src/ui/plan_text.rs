@@ -71,6 +71,7 @@ pub const fn entry_only_reason(reason: EntryOnlyReason) -> &'static str {
         EntryOnlyReason::MovingStack => "OCaml 5 moves its stacks",
         EntryOnlyReason::SharedExit => "another function shares its exit",
         EntryOnlyReason::Inlined => "it was inlined and has no return of its own",
+        EntryOnlyReason::NotNeeded => "its entry tells all that matters",
         EntryOnlyReason::Forced => "`--returns none` asks for it",
     }
 }

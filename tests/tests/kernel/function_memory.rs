@@ -173,3 +173,28 @@ fn without_a_format_the_records_go_to_the_screen() {
         assert_eq!(ended.stdout.lines().count(), 2 + 2 * 6, "{}", ended.stdout);
     });
 }
+
+/// Check that memory that other threads add meanwhile is never missing for a moment: CPUs hand over what they have
+/// counted, and what is on its way must be in the sum once.
+#[test]
+fn memory_that_other_threads_add_is_never_missing_for_a_moment() {
+    let program = Program::new("growing.c").flags(&["-O2"]).build();
+    for_each_attach_mode(|mode| {
+        let target = Target::start(&program, &[]);
+        let options = [&MONITOR[..], &["--function", "checkpoint"]].concat();
+        let profiler = Profiler::attach_recording(&target, mode, &options);
+        let outcome = target.finish().expect_status(0);
+        let records = profiler.wait().records();
+        assert_eq!(records.len() as u64, 2 * outcome.truth_of("checkpoint"));
+        let less = records
+            .windows(2)
+            .filter(|pair| memory(&pair[1]).0 < memory(&pair[0]).0);
+        let less: Vec<_> = less
+            .map(|pair| (memory(&pair[0]).0, memory(&pair[1]).0))
+            .collect();
+        assert_eq!(less, [], "of {} records", records.len());
+        let (first, last) = (memory(&records[0]).0, memory(&records[records.len() - 1]).0);
+        // The first call comes when the threads have begun.
+        assert!(last - first > outcome.truth_of("grown") / 2, "{first} to {last}");
+    });
+}

@@ -27,6 +27,8 @@ pub(super) enum Work {
     LandingPad,
     /// malloc and free, in turn.
     MallocFree,
+    /// malloc of 16 bytes, and no free.
+    Keep,
 }
 
 impl Work {
@@ -36,6 +38,7 @@ impl Work {
             Self::Push => "push",
             Self::LandingPad => "landing_pad",
             Self::MallocFree => "malloc_free",
+            Self::Keep => "keep",
         }
     }
 
@@ -45,6 +48,7 @@ impl Work {
             Self::Push => &["push_first"],
             Self::LandingPad => &["landing_pad_first"],
             Self::MallocFree => &["malloc", "free"],
+            Self::Keep => &["malloc"],
         }
     }
 }
@@ -122,7 +126,7 @@ impl Target {
     pub(super) fn file(&self, work: Work) -> &Path {
         match work {
             Work::Push | Work::LandingPad => &self.program,
-            Work::MallocFree => &self.libc,
+            Work::MallocFree | Work::Keep => &self.libc,
         }
     }
 

@@ -165,7 +165,7 @@ impl Attached {
 fn pattern(work: Work, function: &str) -> String {
     match work {
         Work::Push | Work::LandingPad => function.to_owned(),
-        Work::MallocFree => format!("{LIBC}:{function}"),
+        Work::MallocFree | Work::Keep => format!("{LIBC}:{function}"),
     }
 }
 

@@ -65,6 +65,23 @@ pub(super) const TESTS: &[Need] = &[
         found_by: "runc",
         package: "runc",
     },
+    // Allocators in place of the C library's, and what finds leaks without us.
+    Need {
+        found_by: "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
+        package: "libjemalloc2",
+    },
+    Need {
+        found_by: "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4",
+        package: "libtcmalloc-minimal4",
+    },
+    Need {
+        found_by: "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2",
+        package: "libmimalloc2.0",
+    },
+    Need {
+        found_by: "valgrind",
+        package: "valgrind",
+    },
     Need {
         found_by: "redis-server",
         package: "redis-server",
@@ -88,6 +105,10 @@ pub(super) const BENCH: &[Need] = &[
     Need {
         found_by: "bpftrace",
         package: "bpftrace",
+    },
+    Need {
+        found_by: "memleak-bpfcc",
+        package: "bpfcc-tools",
     },
     Need {
         found_by: "llvm-symbolizer",

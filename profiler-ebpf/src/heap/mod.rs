@@ -1,0 +1,7 @@
+//! Which blocks are alive, who allocated them, and what each call site has allocated and freed.
+pub(crate) mod events;
+pub(crate) mod live;
+pub(crate) mod maps;
+pub(crate) mod process;
+pub(crate) mod sites;
+pub(crate) mod thread;

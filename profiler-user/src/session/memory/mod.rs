@@ -1,0 +1,334 @@
+//! A session that follows allocations: what the kernel side has counted, by call site, with names.
+pub mod diff;
+mod files;
+mod json;
+mod sites;
+mod timeline;
+mod view;
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use profiler_common::alloc::{Family, SAMPLED_UNIT};
+use profiler_common::loss::LossReason;
+
+use super::SessionError;
+use super::display::Display;
+use super::reader::Reader;
+use super::state::State;
+use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemorySummary};
+use crate::cli::mem::{MemFormat, MemoryConfig};
+use crate::kernel::heap::HeapMaps;
+use crate::kernel::lifecycle::Mapping;
+use crate::probe::plan::{EntryOnlyReason, Plan, Returns};
+use crate::target::identity::{Attribute, Identity};
+use crate::ui::mem_table;
+use crate::ui::mem_view::MemView;
+
+use files::OutputFile;
+use sites::SiteNames;
+use timeline::Functions;
+pub(super) use timeline::Timeline;
+use view::Aged;
+
+/// Functions named in a note.
+const NAMED: usize = 5;
+
+/// What a memory session has in its hands.
+pub(super) struct Memory {
+    config: MemoryConfig,
+    names: SiteNames,
+    who: HashMap<u32, Who>,
+    outputs: Vec<OutputFile>,
+    /// `CLOCK_MONOTONIC` when everything was attached, ns.
+    attached_ns: u64,
+    /// How long the last look at all live blocks took, and when it was.
+    looked: Option<(Instant, Duration)>,
+    aged: Aged,
+    functions: Functions,
+}
+
+/// Who a process is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Who {
+    comm: String,
+    container: String,
+}
+
+/// What is alive, at a moment.
+struct Snapshot {
+    summary: MemorySummary,
+}
+
+impl Memory {
+    /// Opens the outputs: one that cannot be written costs the target nothing.
+    pub(super) fn new(config: &MemoryConfig) -> Result<Self, SessionError> {
+        let outputs = config.outputs.iter().map(OutputFile::create);
+        Ok(Self {
+            config: config.clone(),
+            names: SiteNames::new(),
+            who: HashMap::new(),
+            outputs: outputs.collect::<Result<_, _>>()?,
+            attached_ns: 0,
+            looked: None,
+            aged: Aged::default(),
+            functions: Functions::default(),
+        })
+    }
+
+    /// Opens the file of events, if one is wanted; `pids`: whose they will be.
+    pub(super) fn timeline(&self, pids: &[u32]) -> Result<Option<Timeline>, SessionError> {
+        let Some(events) = &self.config.events else {
+            return Ok(None);
+        };
+        let functions = self.functions.clone();
+        let timeline = Timeline::create(events.path.clone(), functions, events.raw);
+        let mut timeline = timeline.map_err(failed(&events.path))?;
+        for pid in pids {
+            timeline.learn(*pid);
+        }
+        Ok(Some(timeline))
+    }
+
+    /// Functions joined the plan.
+    pub(super) fn announce(&self, plan: &Plan) {
+        self.functions.extend(plan);
+    }
+
+    /// Everything is attached.
+    pub(super) fn begin(&mut self) {
+        self.attached_ns = monotonic_ns();
+    }
+
+    /// A process has joined, or executed another program and been looked at.
+    pub(super) fn meet(&mut self, pid: u32, identity: Option<&Identity>) {
+        self.names.learn(pid);
+        if let Some(identity) = identity {
+            let who = Who {
+                comm: identity.comm.clone(),
+                container: identity.value(Attribute::Container).into_owned(),
+            };
+            self.who.insert(pid, who);
+        }
+    }
+
+    /// A process has mapped a file.
+    pub(super) fn mapped(&mut self, pid: u32) {
+        self.names.learn(pid);
+    }
+
+    /// A process of the host has mapped a file: it may be gone before anybody can look.
+    pub(super) fn told(&mut self, mapping: &Mapping) {
+        self.names.told(mapping);
+    }
+
+    /// A process runs another program: what it did until now is named by what it ran.
+    pub(super) fn replaced(&mut self, pid: u32, heap: &HeapMaps) {
+        self.names.resolve_all(heap, Some(pid));
+        self.names.forget(pid);
+    }
+
+    /// A process has ended.
+    pub(super) fn left(&mut self, pid: u32, heap: &mut HeapMaps) {
+        self.names.resolve_all(heap, Some(pid));
+        heap.forget_process(pid);
+    }
+
+    fn snapshot(
+        &mut self,
+        heap: &HeapMaps,
+        (plan, is_last): (&Plan, bool),
+    ) -> Result<Snapshot, SessionError> {
+        self.names.resolve_all(heap, None);
+        let wants_blocks = is_last && self.config.blocks > 0;
+        let wants_ages = self.config.shown.view == MemView::Leaks || is_last;
+        let mut blocks = Vec::new();
+        if (wants_ages && (is_last || self.may_look())) || wants_blocks {
+            blocks = self.look(heap, if wants_blocks { self.config.blocks } else { 0 })?;
+        }
+        let unit = if self.config.sample_bytes.is_some() {
+            SAMPLED_UNIT
+        } else {
+            1
+        };
+        let rows = view::rows(&view::Source {
+            heap,
+            plan,
+            names: &self.names,
+            who: &self.who,
+            aged: &self.aged,
+            shown: &self.config.shown,
+            unit,
+        });
+        Ok(Snapshot {
+            summary: MemorySummary {
+                families: self.families(heap, unit),
+                rows,
+                blocks,
+                sample_bytes: self.config.sample_bytes,
+                ..MemorySummary::default()
+            },
+        })
+    }
+
+    /// Whether looking at all live blocks again costs no more than a tenth of the time.
+    fn may_look(&self) -> bool {
+        self.looked.is_none_or(|(at, took)| at.elapsed() > took * 10)
+    }
+
+    /// Looks at all live blocks: which are old, and some of them for themselves.
+    fn look(&mut self, heap: &HeapMaps, most: usize) -> Result<Vec<LiveBlockRow>, SessionError> {
+        let started = Instant::now();
+        let now_ns = monotonic_ns();
+        let old_before = now_ns.saturating_sub(self.config.shown.min_age.as_nanos() as u64);
+        let sample_bytes = self.config.sample_bytes;
+        let mut aged = Aged::default();
+        let mut blocks = Vec::new();
+        heap.blocks(|key, block| {
+            if block.time_ns <= old_before {
+                aged.add(&block, sample_bytes);
+            }
+            if blocks.len() < most {
+                let site = heap.sites.get(block.site as usize).key;
+                blocks.push(LiveBlockRow {
+                    address: key.address,
+                    size: block.size,
+                    age_ns: now_ns.saturating_sub(block.time_ns),
+                    pid: heap.processes.get(key.process as usize).tgid,
+                    tid: block.tid,
+                    family: Family::from_bits(key.family),
+                    caller: site.caller,
+                });
+            }
+        })?;
+        self.aged = aged;
+        self.looked = Some((Instant::now(), started.elapsed()));
+        Ok(blocks)
+    }
+
+    fn families(&self, heap: &HeapMaps, _unit: u64) -> Vec<FamilySummary> {
+        let of = |family: &Family| {
+            let totals = heap.families.get(*family as usize);
+            FamilySummary {
+                family: *family,
+                live_bytes: totals.live_bytes,
+                peak_bytes: totals.peak_bytes,
+                peak_after: (totals.peak_ns > 0)
+                    .then(|| Duration::from_nanos(totals.peak_ns.saturating_sub(self.attached_ns))),
+                unknown_frees: totals.unknown_frees,
+                inherited_frees: totals.inherited_frees,
+                missed_frees: totals.missed_frees,
+                partial_unmaps: totals.partial_unmaps,
+                internal_frees: totals.internal_frees,
+            }
+        };
+        let all = Family::ALL.iter().map(of);
+        all.filter(|family| {
+            let empty = FamilySummary {
+                family: family.family,
+                ..FamilySummary::default()
+            };
+            *family != empty
+        })
+        .collect()
+    }
+}
+
+impl State {
+    /// What was followed so far. `None`: calls are followed, not allocations.
+    fn memory_summary(&mut self, is_last: bool) -> Result<Option<MemorySummary>, SessionError> {
+        let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) else {
+            return Ok(None);
+        };
+        let Snapshot { mut summary } = memory.snapshot(heap, (&self.setup.plan, is_last))?;
+        summary.title.clone_from(&self.title);
+        summary.elapsed = self.elapsed();
+        summary.losses = LossReason::ALL
+            .iter()
+            .map(|reason| (*reason, self.kernel.lost(*reason)))
+            .collect();
+        summary.notes = self.memory_notes();
+        Ok(Some(summary))
+    }
+
+    fn memory_notes(&self) -> Vec<String> {
+        let mut notes = self.course_notes();
+        notes.extend(unseen_note(&self.setup.plan));
+        notes.extend(self.notes.iter().cloned());
+        notes
+    }
+
+    /// Shows the table of now. `false`: allocations are not what is followed.
+    pub(super) fn refresh_memory(&mut self, display: &mut Display) -> Result<bool, SessionError> {
+        let Some(summary) = self.memory_summary(false)? else {
+            return Ok(false);
+        };
+        if let Some(memory) = &self.memory {
+            let shown = memory.config.shown;
+            display.refresh_text(&|view| mem_table::render(&summary, &shown, view))?;
+        }
+        Ok(true)
+    }
+
+    /// Detaches, writes the outputs, and prints the last table. Returns whether anything was lost.
+    pub(super) fn conclude_memory(mut self, reader: Reader, display: Display) -> Result<bool, SessionError> {
+        self.ended_after = Some(self.attached.elapsed());
+        std::mem::take(&mut self.attachments).close();
+        let mut summary = self.memory_summary(true)?.unwrap_or_default();
+        match reader.finish(&summary.losses).timeline {
+            None | Some(Ok((_, 0))) => {}
+            Some(Ok((_, undecodable))) => summary
+                .notes
+                .push(format!("{undecodable} messages of the kernel could not be read")),
+            Some(Err((path, error))) => return Err(failed(&path)(error)),
+        }
+        let Some(mut memory) = self.memory.take() else {
+            return Ok(false);
+        };
+        for output in std::mem::take(&mut memory.outputs) {
+            let format = output.format;
+            output.write(&match format {
+                MemFormat::Csv => files::csv(&summary, memory.config.shown.by)?,
+                MemFormat::Json => json::text(&summary, &memory.config, self.kernel.mode)?,
+                MemFormat::Folded => files::folded(&summary, &memory.config.shown),
+            })?;
+        }
+        let shown = memory.config.shown;
+        display.conclude_text(&|view| mem_table::render(&summary, &shown, view))?;
+        Ok(!summary.is_complete())
+    }
+}
+
+/// Allocators whose results cannot be seen: what they allocate is missing.
+fn unseen_note(plan: &Plan) -> Option<String> {
+    let unseen = |returns: &Returns| match returns {
+        Returns::EntryOnly(reason) => *reason != EntryOnlyReason::NotNeeded,
+        Returns::ReturnProbe(_) | Returns::ExitSites(..) => false,
+    };
+    let functions = plan.functions.iter().filter(|function| unseen(&function.returns));
+    let all: Vec<&str> = functions.map(|function| function.name.as_str()).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let first = all[..all.len().min(NAMED)].join(", ");
+    let more = match all.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "what these return cannot be seen, so that what they allocate is missing: {first}{more}"
+    ))
+}
+
+fn monotonic_ns() -> u64 {
+    crate::kernel::ring::monotonic_time().as_nanos() as u64
+}
+
+/// A file could not be written.
+fn failed(path: &std::path::Path) -> impl Fn(io::Error) -> SessionError + '_ {
+    move |source| SessionError::Summary {
+        path: path.to_owned(),
+        source,
+    }
+}
