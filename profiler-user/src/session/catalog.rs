@@ -145,6 +145,11 @@ impl Catalog {
         self.probed
     }
 
+    /// The files that were looked at: device (major, minor) and inode.
+    pub fn files(&self) -> impl Iterator<Item = (u32, u32, u64)> {
+        self.known.keys().map(|file| file.numbers())
+    }
+
     /// By object of the plan: where its debug information is.
     pub fn debug(&self) -> &[Arc<DebugSource>] {
         &self.debug

@@ -231,6 +231,7 @@ impl State {
         let ids: Vec<_> = files.iter().map(|file| file.id).collect();
         if !all_known {
             self.grow(files)?;
+            self.shared.examined(ids.iter().map(|id| id.numbers()));
         }
         let placements: Vec<Placement> = ids
             .into_iter()
@@ -324,7 +325,7 @@ impl State {
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
             Ok(()) => {
-                self.shared.examined(mapping.file);
+                self.shared.examined(std::iter::once(mapping.file));
                 Ok(())
             }
             result => result,

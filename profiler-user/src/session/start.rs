@@ -91,6 +91,7 @@ pub(super) fn start(
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
     shared.set_suspension(state.suspension.clone());
+    shared.examined(state.setup.catalog.files());
     state.shared = shared;
     state.memory = memory;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
