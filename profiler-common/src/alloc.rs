@@ -46,6 +46,24 @@ impl Family {
         }
     }
 
+    /// What it has, for help and documentation.
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Heap => {
+                "the C library's allocator and what stands in for it (jemalloc, tcmalloc, mimalloc, snmalloc, musl), C++'s `new`, Rust's"
+            }
+            Self::Mapping => {
+                "`mmap`, `munmap`, `mremap`, `sbrk` of the C library: what the heap itself asks for, and the program"
+            }
+            Self::Python => {
+                "the domains of CPython's allocator, where the file has their symbols; only with `--family python`"
+            }
+            Self::Glib => "GLib's slices",
+            Self::Cuda => "memory of CUDA, by the runtime and by the driver",
+            Self::User => "what `--allocator` describes",
+        }
+    }
+
     /// The family that is called `name`.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|family| family.name() == name)
@@ -360,6 +378,8 @@ pub struct FamilyTotals {
 pub struct ProcessInfo {
     /// When it was forked, `CLOCK_MONOTONIC`, ns; 0 = before it was seen.
     pub forked_ns: u64,
+    /// When it executed another program, and what it had was gone, `CLOCK_MONOTONIC`, ns; 0 = it has not.
+    pub executed_ns: u64,
     /// Its process id, as the host sees it; 0 = the number is nobody's.
     pub tgid: u32,
     /// The number of the process that it was forked from; 0 = none that is known.

@@ -1,10 +1,12 @@
 //! Tables of the documentation, made from the registries: what the README shows between its markers.
 use std::fmt::Write as _;
 
+use profiler_common::alloc::Family;
 use profiler_common::loss::LossReason;
 
 use crate::kernel::AttachMode;
 use crate::monitor::{MONITORS, Monitor};
+use crate::probe::allocators;
 use crate::probe::plan::{EntryOnlyReason, ExitSitesReason, ReturnProbeReason};
 use crate::record::Column;
 use crate::recorder::RECORDERS;
@@ -30,11 +32,13 @@ pub enum Table {
     Sort,
     /// What processes are told apart by.
     Attributes,
+    /// The families of allocators.
+    Allocators,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Recorders,
         Self::Monitors,
         Self::Columns,
@@ -43,6 +47,7 @@ impl Table {
         Self::Returns,
         Self::Sort,
         Self::Attributes,
+        Self::Allocators,
     ];
 
     /// Its name in the README's markers.
@@ -56,6 +61,7 @@ impl Table {
             Self::Returns => "returns",
             Self::Sort => "sort",
             Self::Attributes => "attributes",
+            Self::Allocators => "allocators",
         }
     }
 
@@ -77,6 +83,7 @@ impl Table {
             Self::Returns => returns(),
             Self::Sort => sort(),
             Self::Attributes => attributes(),
+            Self::Allocators => allocators(),
         }
     }
 }
@@ -100,6 +107,18 @@ fn markdown(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Str
 
 fn code(text: &str) -> String {
     format!("`{text}`")
+}
+
+fn allocators() -> String {
+    let rows = Family::ALL.map(|family| {
+        let functions = allocators::table_sizes()[family as usize];
+        vec![
+            code(family.name()),
+            family.summary().to_owned(),
+            functions.to_string(),
+        ]
+    });
+    markdown(&["`--family`", "what it has", "functions known"], rows)
 }
 
 fn recorders() -> String {

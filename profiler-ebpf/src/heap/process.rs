@@ -1,6 +1,6 @@
 //! Numbers of processes: kept until the process executes another program, and never used again.
 use aya_ebpf::bindings::BPF_NOEXIST;
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use profiler_common::alloc::{MAX_PROCESSES, ProcessInfo};
 use profiler_common::loss::LossReason;
 
@@ -55,6 +55,7 @@ pub(crate) fn new(tgid: u32, parent: u32, forked_ns: u64, how: u64) -> u32 {
     unsafe {
         *info = ProcessInfo {
             forked_ns,
+            executed_ns: 0,
             tgid,
             parent,
         };
@@ -64,6 +65,26 @@ pub(crate) fn new(tgid: u32, parent: u32, forked_ns: u64, how: u64) -> u32 {
         return known(tgid);
     }
     number
+}
+
+/// A process executes another program: what it had is gone, and it gets another number with its first allocation.
+#[inline(always)]
+pub(crate) fn executed(tgid: u32) {
+    let number = known(tgid);
+    if number == 0 {
+        return;
+    }
+    // It has been there: it was looked up just now.
+    let _ = PROCESS_NUMBERS.remove(tgid);
+    if let Some(info) = PROCESSES.get_ptr_mut(number) {
+        // SAFETY: a live element of the map; the helper has no preconditions.
+        unsafe {
+            // A child that works on its parent's memory has its parent's number.
+            if (*info).tgid == tgid {
+                (*info).executed_ns = bpf_ktime_get_ns();
+            }
+        }
+    }
 }
 
 /// What is known of the process of this number.

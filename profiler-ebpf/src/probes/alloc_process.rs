@@ -1,4 +1,5 @@
 //! What becomes of the blocks of a process that forks, executes another program, or ends.
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::raw_tracepoint;
@@ -21,7 +22,12 @@ fn heap_fork(ctx: RawTracePointContext) -> i32 {
     if tgid != pid {
         return 0;
     }
-    let parent = process::known((bpf_get_current_pid_tgid() >> 32) as u32);
+    let own_tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let mut parent = process::known(own_tgid);
+    if parent == 0 && maps::TARGETS.get_ptr(own_tgid).is_some() {
+        // It has not allocated yet. Its child is named by what it maps.
+        parent = process::new(own_tgid, 0, 0, BPF_NOEXIST.into());
+    }
     if parent == 0 {
         // Of an earlier process with this id. Mostly there is none: as wanted.
         let _ = PROCESS_NUMBERS.remove(tgid);
@@ -50,9 +56,7 @@ fn heap_exec(_ctx: RawTracePointContext) -> i32 {
         thread.freed.address = 0;
         thread.process = 0;
     }
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // It gets another number with its first allocation.
-    let _ = PROCESS_NUMBERS.remove(tgid);
+    process::executed((bpf_get_current_pid_tgid() >> 32) as u32);
     0
 }
 

@@ -191,6 +191,8 @@ pub struct MemoryRow {
     pub pid: Option<u32>,
     /// The thread, where threads are told apart.
     pub tid: Option<u32>,
+    /// The source file and line, where sites are told apart and these are known.
+    pub line: Option<(String, u32)>,
     /// The return address, where sites are told apart.
     pub caller: Option<u64>,
     /// The stack, the caller first, where it is known.

@@ -67,7 +67,7 @@ pub struct MemArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = VIEW)]
 pub struct MemViewArgs {
-    /// What is alive now, or was at the end (default)
+    /// What is alive now, or was at the end: the default
     #[arg(long, group = "which")]
     pub live: bool,
     /// What is alive and older than --min-age

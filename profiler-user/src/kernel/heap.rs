@@ -1,7 +1,7 @@
 //! The maps of the memory programs: their sizes, and what is read of them.
-use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::mem::offset_of;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::maps::{HashMap as KernelHashMap, MapData, StackTraceMap};
 use aya::{Ebpf, EbpfLoader};
@@ -230,32 +230,38 @@ impl HeapMaps {
         }
     }
 
-    /// Forgets the live blocks of some processes, and says by site how many these were, and their bytes.
-    pub fn drop_blocks(&self, of: &dyn Fn(u32) -> bool) -> Result<HashMap<u32, (u64, u64)>, KernelError> {
-        let mut keys = Vec::new();
+    /// Forgets the live blocks of some processes: they are gone without having been freed. `weight`: what a block of this size
+    /// counts as, and its bytes.
+    pub fn drop_blocks(
+        &self,
+        of: &dyn Fn(u32) -> bool,
+        weight: &dyn Fn(u64) -> (u64, u64),
+    ) -> Result<u64, KernelError> {
+        let mut found = Vec::new();
         self.blocks(|key, block| {
             if of(key.process) {
-                keys.push((key, block));
+                found.push((key, block));
             }
         })?;
-        let mut dropped = HashMap::new();
-        for (key, block) in keys {
+        let mut dropped = 0;
+        for (key, block) in found {
             match syscall::delete_element(self.live.as_fd(), key.as_bytes()) {
                 Ok(()) => {
-                    let (count, bytes) = dropped.entry(block.site).or_insert((0, 0));
-                    *count += 1;
-                    *bytes += block.size;
+                    dropped += 1;
+                    let (count, bytes) = weight(block.size);
+                    let (site, family) = (block.site as usize, key.family as usize);
+                    self.sites.add(site, offset_of!(SiteStats, dropped), count);
+                    self.sites.add(site, offset_of!(SiteStats, dropped_bytes), bytes);
+                    let less = bytes.wrapping_neg();
+                    self.sites.add(site, offset_of!(SiteStats, live_bytes), less);
+                    self.families
+                        .add(family, offset_of!(FamilyTotals, live_bytes), less);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(KernelError::ReadMap { map: "LIVE", source }),
             }
         }
         Ok(dropped)
-    }
-
-    /// The live blocks' map.
-    pub fn live_fd(&self) -> BorrowedFd<'_> {
-        self.live.as_fd()
     }
 }
 

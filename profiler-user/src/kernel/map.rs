@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -105,6 +105,21 @@ impl<T: FromBytes + Immutable + KnownLayout + Copy> MappedArray<T> {
     pub fn get(&self, index: usize) -> T {
         // SAFETY: within the mapping; any bytes are a `T`.
         unsafe { self.at(index).read_volatile() }
+    }
+
+    /// Adds to a word of the element, which the programs may change at the same time.
+    ///
+    /// # Panics
+    ///
+    /// Where `index` is not below [`Self::len`], or the word not within the element.
+    pub fn add(&self, index: usize, byte_offset: usize, value: u64) {
+        assert!(
+            byte_offset.is_multiple_of(8) && byte_offset + 8 <= size_of::<T>(),
+            "byte {byte_offset} of an element"
+        );
+        // SAFETY: an aligned word within the mapping, which others access by single instructions.
+        let word = unsafe { AtomicU64::from_ptr(self.at(index).cast::<u8>().add(byte_offset).cast()) };
+        word.fetch_add(value, Ordering::Relaxed);
     }
 
     /// Replaces the element.

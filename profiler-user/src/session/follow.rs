@@ -222,6 +222,16 @@ impl State {
         if let Some(memory) = &mut self.memory {
             memory.meet(pid, self.tracker.identity(pid).as_ref());
         }
+        self.make_room();
+    }
+
+    /// Blocks of processes that are gone make room for those of others, if there are any.
+    pub(super) fn make_room(&mut self) {
+        if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap)
+            && !self.roster.pids().is_empty()
+        {
+            memory.make_room(heap);
+        }
     }
 
     /// Attaches what is wanted of these files of a target.

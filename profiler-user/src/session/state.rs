@@ -146,6 +146,7 @@ impl State {
         let elapsed_ns = self.observed.elapsed().as_nanos() as f64;
         self.observed = Instant::now();
         self.kernel.flush_log();
+        self.make_room();
         self.groups.refresh(&self.kernel, &mut self.tracker);
         let calls = self.counters.calls(&self.kernel, self.setup.plan.functions.len());
         let decision = self

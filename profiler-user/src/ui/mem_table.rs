@@ -97,6 +97,16 @@ pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String 
             &format!("lost: {} {}", thousands(*count), reason.text()),
         );
     }
+    let dropped: u64 = summary.rows.iter().map(|row| row.counters.dropped).sum();
+    if dropped > 0 {
+        line(
+            &dim,
+            &format!(
+                "note: {} blocks went with their programs (exec), or with processes that ended when the room was needed: they are not among what is alive",
+                thousands(dropped)
+            ),
+        );
+    }
     for note in family_notes(summary).iter().chain(&summary.notes) {
         line(&dim, &format!("note: {}", escaped(note)));
     }

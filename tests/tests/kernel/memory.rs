@@ -167,6 +167,13 @@ fn a_forked_child_frees_what_it_inherited_and_its_parent_keeps_it() {
             "{:#}",
             report.json
         );
+        // What it had before is gone with the program.
+        assert_eq!(
+            (heir["live_count"], heir["live_bytes"]),
+            (1, 500),
+            "{:#}",
+            report.json
+        );
         assert_eq!(report.family("heap", "inherited_frees"), 4, "{:#}", report.json);
         assert_eq!(report.family("heap", "unknown_frees"), 0, "{:#}", report.json);
         report.assert_memory_is_complete();
@@ -414,5 +421,76 @@ fn a_difference_of_two_results_names_what_has_grown() {
             .expect("the profiler starts");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("+1.46 KiB") && text.contains("+15"), "{text}");
+    });
+}
+
+/// Check that the timeline has each allocation and each free with its size and its caller, and adds up to what is alive.
+#[test]
+fn the_timeline_has_every_event_with_its_real_caller() {
+    let program = heap();
+    for_each_attach_mode(|mode| {
+        let (outcome, ended) =
+            tests::memory::follow_to_end(&program, &["threads", "4", "500"], mode, &["--events", "e.csv"]);
+        let text = ended.file("e.csv");
+        let report = ended.success();
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header: Vec<String> = reader
+            .headers()
+            .expect("a header")
+            .iter()
+            .map(str::to_owned)
+            .collect();
+        let expected = "time,value1,value2,event,name,mod,lineno,from_name,from_mod,from_line";
+        assert_eq!(header[..10].join(","), expected);
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a line")).collect();
+        let own: Vec<_> = rows
+            .iter()
+            .filter(|row| row[4].starts_with("allocate("))
+            .collect();
+        assert_eq!(own.len() as u64, outcome.truth_of("allocations"));
+        let bytes: i64 = own
+            .iter()
+            .map(|row| row[2].parse::<i64>().expect("a number"))
+            .sum();
+        assert_eq!(bytes as u64, outcome.truth_of("bytes"));
+        let threads: std::collections::BTreeSet<&str> = own.iter().map(|row| &row[11]).collect();
+        assert_eq!(threads.len(), 4);
+        let of_heap = rows
+            .iter()
+            .filter(|row| !["mmap", "munmap", "brk"].contains(&&row[3]));
+        let live: i64 = of_heap.map(|row| row[2].parse::<i64>().expect("a number")).sum();
+        assert_eq!(
+            live as u64,
+            report.family("heap", "live_bytes"),
+            "{:#}",
+            report.json
+        );
+        report.assert_memory_is_complete();
+    });
+}
+
+/// Check that processes that come and go do not fill the map for ever, and that what was dropped is said.
+#[test]
+fn blocks_of_processes_that_ended_make_room() {
+    let program = Program::new("brooders.c").flags(&["-O1", "-fno-builtin"]).build();
+    with_kernel(|mode| {
+        let options = ["--children", "--max-map-memory", "8M", "--by", "function"];
+        let (outcome, report) = follow(&program, &["10", "12000"], mode, &options);
+        let name = program
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let rows = report.json["rows"].as_array().expect("lines");
+        let row = rows
+            .iter()
+            .find(|row| row["object"] == *name)
+            .expect("the program's");
+        let number = |key: &str| row[key].as_u64().expect("a number");
+        assert_eq!(number("allocations"), outcome.truth_of("allocations"));
+        assert_eq!(number("untracked"), 0, "{:#}", report.json);
+        assert_eq!(number("live_count") + number("dropped"), number("allocations"));
+        assert!(number("dropped") > 0, "{row:#}");
+        report.assert_memory_is_complete();
     });
 }

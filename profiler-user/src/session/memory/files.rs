@@ -41,6 +41,8 @@ pub(super) fn csv(summary: &MemorySummary, by: MemBy) -> Result<String, SessionE
         "pid",
         "tid",
         "caller",
+        "file",
+        "line",
         "stack",
     ];
     let header = fixed.iter().copied().chain(MemoryCounters::NAMES);
@@ -59,6 +61,10 @@ pub(super) fn csv(summary: &MemorySummary, by: MemBy) -> Result<String, SessionE
             number(row.pid),
             number(row.tid),
             row.caller.map_or(String::new(), |caller| format!("{caller:#x}")),
+            row.line.as_ref().map_or(String::new(), |(file, _)| file.clone()),
+            row.line
+                .as_ref()
+                .map_or(String::new(), |(_, line)| line.to_string()),
             row.stack.join(";"),
         ];
         cells.extend(row.counters.numbers().map(|number| number.to_string()));

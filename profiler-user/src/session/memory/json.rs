@@ -101,6 +101,8 @@ fn row_value(row: &MemoryRow) -> Value {
     value["family"] = json!(row.family.name());
     value["pid"] = json!(row.pid);
     value["tid"] = json!(row.tid);
+    value["file"] = json!(row.line.as_ref().map(|(file, _)| file));
+    value["line"] = json!(row.line.as_ref().map(|(_, line)| line));
     value["caller"] = json!(row.caller);
     value["stack"] = json!(row.stack);
     value
@@ -160,6 +162,7 @@ fn row(value: &Value) -> MemoryRow {
         family: Family::by_name(&text("family")).unwrap_or_default(),
         pid: number("pid"),
         tid: number("tid"),
+        line: value["file"].as_str().map(str::to_owned).zip(number("line")),
         caller: value["caller"].as_u64(),
         stack: stack
             .iter()

@@ -6,12 +6,13 @@ mod sites;
 mod timeline;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
 use profiler_common::alloc::{Family, SAMPLED_UNIT};
 use profiler_common::loss::LossReason;
+use profiler_common::sampling;
 
 use super::SessionError;
 use super::display::Display;
@@ -47,6 +48,8 @@ pub(super) struct Memory {
     looked: Option<(Instant, Duration)>,
     aged: Aged,
     functions: Functions,
+    /// The numbers of processes that ended, or execute another program now.
+    gone: HashSet<u32>,
 }
 
 /// Who a process is.
@@ -74,6 +77,7 @@ impl Memory {
             looked: None,
             aged: Aged::default(),
             functions: Functions::default(),
+            gone: HashSet::new(),
         })
     }
 
@@ -133,6 +137,48 @@ impl Memory {
     pub(super) fn left(&mut self, pid: u32, heap: &mut HeapMaps) {
         self.names.resolve_all(heap, Some(pid));
         heap.forget_process(pid);
+        let numbers = 1..heap.processes_in_use();
+        let own = numbers.filter(|number| heap.processes.get(*number).tgid == pid);
+        self.gone.extend(own.map(|number| number as u32));
+    }
+
+    /// What programs had alive that were replaced by others is gone.
+    fn drop_replaced(&mut self, heap: &HeapMaps) {
+        let is_replaced = |number: u32| heap.processes.get(number as usize).executed_ns != 0;
+        let has_live = |number: usize| {
+            let site = heap.sites.get(number);
+            site.live_count() > 0 && is_replaced(site.key.process)
+        };
+        if (1..heap.sites_in_use()).any(has_live) {
+            self.forget_blocks(heap, &is_replaced);
+        }
+    }
+
+    /// Forgets the blocks of processes that are gone once half of the room is taken: until then they are shown.
+    pub(super) fn make_room(&mut self, heap: &HeapMaps) {
+        let unit = self.unit();
+        let live = (0..heap.sites_in_use()).map(|site| heap.sites.get(site).live_count() / unit);
+        if self.gone.is_empty() || live.sum::<u64>() <= u64::from(heap.layout.blocks) / 2 {
+            return;
+        }
+        self.forget_blocks(heap, &|process| self.gone.contains(&process));
+        self.gone.clear();
+    }
+
+    fn forget_blocks(&self, heap: &HeapMaps, of: &dyn Fn(u32) -> bool) {
+        let sample_bytes = self.config.sample_bytes;
+        let weight = |size| sample_bytes.map_or((1, size), |mean| sampling::weight(size, mean));
+        if let Err(error) = heap.drop_blocks(of, &weight) {
+            log::warn!("blocks that are gone are counted as alive: {error}");
+        }
+    }
+
+    fn unit(&self) -> u64 {
+        if self.config.sample_bytes.is_some() {
+            SAMPLED_UNIT
+        } else {
+            1
+        }
     }
 
     fn snapshot(
@@ -141,17 +187,16 @@ impl Memory {
         (plan, is_last): (&Plan, bool),
     ) -> Result<Snapshot, SessionError> {
         self.names.resolve_all(heap, None);
+        self.drop_replaced(heap);
+        if is_last && !self.outputs.is_empty() {
+            self.names.find_lines(heap);
+        }
         let wants_blocks = is_last && self.config.blocks > 0;
         let wants_ages = self.config.shown.view == MemView::Leaks || is_last;
         let mut blocks = Vec::new();
         if (wants_ages && (is_last || self.may_look())) || wants_blocks {
             blocks = self.look(heap, if wants_blocks { self.config.blocks } else { 0 })?;
         }
-        let unit = if self.config.sample_bytes.is_some() {
-            SAMPLED_UNIT
-        } else {
-            1
-        };
         let rows = view::rows(&view::Source {
             heap,
             plan,
@@ -159,11 +204,11 @@ impl Memory {
             who: &self.who,
             aged: &self.aged,
             shown: &self.config.shown,
-            unit,
+            unit: self.unit(),
         });
         Ok(Snapshot {
             summary: MemorySummary {
-                families: self.families(heap, unit),
+                families: self.families(heap),
                 rows,
                 blocks,
                 sample_bytes: self.config.sample_bytes,
@@ -207,7 +252,7 @@ impl Memory {
         Ok(blocks)
     }
 
-    fn families(&self, heap: &HeapMaps, _unit: u64) -> Vec<FamilySummary> {
+    fn families(&self, heap: &HeapMaps) -> Vec<FamilySummary> {
         let of = |family: &Family| {
             let totals = heap.families.get(*family as usize);
             FamilySummary {

@@ -7,6 +7,7 @@ use profiler_common::alloc::SiteStats;
 
 use crate::kernel::heap::HeapMaps;
 use crate::kernel::lifecycle::Mapping;
+use crate::object::debug::SourceLine;
 use crate::resolve::{AddressResolver, Kind, Place};
 
 /// A place in a program.
@@ -27,6 +28,8 @@ pub(super) struct Resolved {
     pub(super) caller: SiteName,
     /// The stack, the caller first; the caller alone where stacks are not kept.
     pub(super) stack: Vec<SiteName>,
+    /// The caller's source line, where it was looked for and is known.
+    pub(super) line: Option<SourceLine>,
     /// The caller lies in something that is known: it need not be looked for again.
     is_final: bool,
 }
@@ -34,6 +37,9 @@ pub(super) struct Resolved {
 /// Processes, and mappings of each, of which the kernel's word is kept.
 const MOST_TOLD: usize = 4096;
 const MOST_MAPPINGS: usize = 512;
+
+/// Sites whose source lines are looked for.
+const MOST_LINES: usize = 4096;
 
 /// A mapping, as the kernel told it.
 struct Told {
@@ -149,8 +155,22 @@ impl SiteNames {
             self.known[number] = Some(Resolved {
                 caller,
                 stack,
+                line: None,
                 is_final,
             });
+        }
+    }
+
+    /// Looks for the source lines of all sites: it takes its time, and is done at the end.
+    pub(super) fn find_lines(&mut self, heap: &HeapMaps) {
+        let Self { resolver, known, .. } = self;
+        let sites = known.iter_mut().enumerate().take(MOST_LINES);
+        for (number, resolved) in sites.filter_map(|(number, site)| Some((number, site.as_mut()?))) {
+            let SiteStats { key, .. } = heap.sites.get(number);
+            if key.caller != 0 {
+                let process = heap.processes.get(key.process as usize);
+                resolved.line = resolver.line(process.tgid, key.caller - 1);
+            }
         }
     }
 

@@ -52,6 +52,7 @@ struct Key {
     family: Family,
     pid: Option<u32>,
     tid: Option<u32>,
+    line: Option<(String, u32)>,
     caller: Option<u64>,
     stack: Vec<String>,
     allocator: Option<String>,
@@ -80,6 +81,7 @@ pub(super) fn rows(source: &Source<'_>) -> Vec<MemoryRow> {
             family: key.family,
             pid: key.pid,
             tid: key.tid,
+            line: key.line,
             caller: key.caller,
             stack: key.stack,
             counters,
@@ -184,6 +186,7 @@ impl Source<'_> {
             family: self.family(site),
             pid: None,
             tid: None,
+            line: None,
             caller: None,
             stack: Vec::new(),
             allocator: None,
@@ -196,6 +199,10 @@ impl Source<'_> {
         match self.shown.by {
             MemBy::Site => Key {
                 pid: Some(pid),
+                line: resolved.and_then(|resolved| {
+                    let line = resolved.line.as_ref()?;
+                    Some((line.file.to_string(), line.line))
+                }),
                 caller: Some(site.key.caller),
                 allocator: Some(allocator.to_owned()),
                 ..place(nothing, resolved)
