@@ -1,10 +1,6 @@
 //! The profiler against real programs on the running kernel, as root. The tests may run in parallel: each has its own
 //! process, those that measure time wait until they are alone, and the suite needs no `--test-threads`.
 #![expect(
-    unused_crate_dependencies,
-    reason = "the harness uses them, in the library of this package"
-)]
-#![expect(
     clippy::expect_used,
     reason = "a panic is how a helper of tests says that the test failed"
 )]
