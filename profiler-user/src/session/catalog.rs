@@ -2,7 +2,7 @@
 //!
 //! A file is read once, whatever maps it: it is known by device and inode. What it speaks for (exceptions, coroutines) is
 //! added to what is known of the targets; where that changes how returns can be seen, they are planned anew.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -316,6 +316,12 @@ impl Catalog {
         self.scope.extend(plan, &objects, self.facts)?;
         self.file(plan, first, opened, &objects);
         self.cut(plan);
+        if self.asked > 0 {
+            // What is looked at again is left out again.
+            let mut told = HashSet::new();
+            plan.left_out
+                .retain(|left| told.insert((left.name.clone(), left.object.clone(), left.reason)));
+        }
         drop(objects);
         heap::give_back();
         Ok(added)

@@ -12,6 +12,7 @@ use super::follow::End;
 use super::reader::Notice;
 use super::roster::Origin;
 use super::state::State;
+use crate::kernel::Reach;
 use crate::probe::pattern::{Pattern, PatternError};
 
 /// One change.
@@ -119,34 +120,42 @@ impl State {
                 let text = format!("{removed} functions of `{pattern}` are probed no more");
                 (text, Vec::new())
             }
-            Change::AddProcess(pid) => {
-                self.barred.remove(&pid);
-                let is_new = !self.is_still(pid);
-                let end = is_new.then(|| self.join(pid, Origin::Matched, None)).flatten();
-                let done = match (is_new, &end) {
-                    (false, _) => format!("process {pid} was a target already"),
-                    (true, Some(_)) => format!("process {pid} is a target as well"),
-                    (true, None) => {
-                        format!("process {pid} cannot be a target: it has ended, or runs no program")
-                    }
-                };
-                (done, Vec::from_iter(end))
-            }
-            Change::RemoveProcess(pid) => {
-                let done = if self.roster.contains(pid) {
-                    self.leave(pid);
-                    self.barred.insert(pid);
-                    format!("process {pid} is no target any more")
-                } else {
-                    format!("process {pid} was no target")
-                };
-                (done, Vec::new())
-            }
+            Change::AddProcess(pid) => self.add_process(pid),
+            Change::RemoveProcess(pid) => (self.remove_process(pid), Vec::new()),
         };
         let note = format!("changed after {at:.1} s: {done}");
         self.notes.push(note.clone());
         self.news.push(note);
         Ok(ends)
+    }
+
+    fn add_process(&mut self, pid: u32) -> (String, Vec<End>) {
+        if self.is_still(pid) {
+            return (format!("process {pid} was a target already"), Vec::new());
+        }
+        if pid == std::process::id() {
+            return ("the profiler itself is no target".to_owned(), Vec::new());
+        }
+        self.barred.remove(&pid);
+        match self.join(pid, Origin::Matched, None) {
+            Some(end) => (format!("process {pid} is a target as well"), vec![end]),
+            None => (
+                format!("process {pid} cannot be a target: it has ended, or runs no program"),
+                Vec::new(),
+            ),
+        }
+    }
+
+    fn remove_process(&mut self, pid: u32) -> String {
+        if self.kernel.reach == Reach::Everyone {
+            return format!("process {pid} stays a target: all are, with `-a`");
+        }
+        if !self.roster.contains(pid) {
+            return format!("process {pid} was no target");
+        }
+        self.leave(pid);
+        self.barred.insert(pid);
+        format!("process {pid} is no target any more")
     }
 
     /// Probes more functions, and says how many.

@@ -108,6 +108,43 @@ fn processes_added_and_taken_off_count_from_then_on_and_until_then() {
     });
 }
 
+/// Check that no process is said to be taken off where all count, and that a session does not follow itself.
+#[test]
+fn with_the_whole_host_as_target_no_process_is_taken_off() {
+    with_kernel(|mode| {
+        if mode != AttachMode::Session {
+            return;
+        }
+        // A file of its own: what other tests run counts as well.
+        let program = Program::new("steps.c")
+            .labelled("changed")
+            .flags(&["-O2"])
+            .build();
+        let mut target = Target::start(&program, &[]);
+        let mut pipe = Pipe::new();
+        let function = format!("{}:work", program.display());
+        let path = pipe.path();
+        let options = ["--changes", &path, "--log-level", "info", "--function", &function];
+        let profiler = Profiler::attach_to(&["-a"], mode, &options);
+        pipe.say(&profiler, &format!("remove process {}", target.pid()));
+        pipe.say(&profiler, &format!("add process {}", profiler.pid()));
+        target.go();
+        target.wait_for_line("first");
+        assert_eq!(target.finish().expect_status(9).truth_of("work"), 1500);
+        let ended = profiler.interrupt();
+        assert!(ended.stderr.contains("stays a target"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("the profiler itself is no target"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(
+            ended.report.expect("a summary is written").row("work").calls,
+            1500
+        );
+    });
+}
+
 /// Check that a line that is no change is told, and ends nothing.
 #[test]
 fn a_line_that_is_no_change_is_told_and_ends_nothing() {
