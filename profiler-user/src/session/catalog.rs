@@ -15,10 +15,8 @@ use super::SessionError;
 use crate::object::debug::{DebugSource, Finder, Search};
 use crate::object::{Evidence, ObjectFile};
 use crate::probe::pattern::Pattern;
-use crate::probe::plan::{
-    EntryOnlyReason, LeftOut, LeftOutReason, Placement, Plan, PlannedFunction, ReturnProbeReason, Returns,
-};
-use crate::probe::planner::{self, MappedObject, PlanError, Scope};
+use crate::probe::plan::{LeftOut, LeftOutReason, Placement, Plan, ReturnProbeReason, Returns};
+use crate::probe::planner::{MappedObject, PlanError, Scope};
 use crate::probe::returns::ProcessFacts;
 use crate::probe::selection::Request;
 use crate::target::heap;
@@ -91,7 +89,7 @@ pub struct Added {
 
 /// The files of a session.
 pub struct Catalog {
-    scope: Scope,
+    pub(super) scope: Scope,
     facts: ProcessFacts,
     care: Care,
     /// Changes of what is asked for.
@@ -190,7 +188,7 @@ impl Catalog {
     }
 
     /// Where the debug information of a file is looked for.
-    fn search(&self, name: &str, path: &Path, (root, is_main): (Option<PathBuf>, bool)) -> Search {
+    pub(super) fn search(&self, name: &str, path: &Path, (root, is_main): (Option<PathBuf>, bool)) -> Search {
         let request = self.scope.request();
         let is_named = |pattern: &Pattern| pattern.names_object() && pattern.matches_object(name, path);
         Search {
@@ -232,43 +230,6 @@ impl Catalog {
     /// These functions are wanted no more, wherever they appear.
     pub fn refuse(&mut self, pattern: Pattern) {
         self.scope.refuse(pattern);
-    }
-
-    /// The functions of the plan that a pattern names.
-    pub fn matching(&self, plan: &Plan, pattern: &Pattern) -> Result<Vec<FunctionId>, SessionError> {
-        let mut matching = Vec::new();
-        for (number, planned) in plan.objects.iter().enumerate() {
-            if !pattern.matches_object(&planned.name, &planned.path) {
-                continue;
-            }
-            let search = self.search(&planned.name, &planned.path, (None, false));
-            let object = MappedObject {
-                attach_path: planned.attach_path.clone(),
-                path: planned.path.clone(),
-                name: planned.name.clone(),
-                is_main: false,
-                file: ObjectFile::open_with(&planned.attach_path, planned.name.clone(), search)?,
-            };
-            let addresses = planner::named_addresses(&object, pattern);
-            let named = |function: &&PlannedFunction| {
-                let is_place = function.returns == Returns::EntryOnly(EntryOnlyReason::Inlined);
-                function.object == number
-                    && (addresses.contains(&function.address) && !is_place
-                        || is_place && pattern.matches_text(&function.name))
-            };
-            matching.extend(plan.functions.iter().filter(named).map(|function| function.id));
-        }
-        Ok(matching)
-    }
-
-    /// The functions of the plan that a pattern names, without those that are refused by another.
-    pub fn wanted_again(&self, plan: &Plan, pattern: &Pattern) -> Result<Vec<FunctionId>, SessionError> {
-        let mut wanted = self.matching(plan, pattern)?;
-        for refused in &self.scope.request().exclude {
-            let refused = self.matching(plan, refused)?;
-            wanted.retain(|function| !refused.contains(function));
-        }
-        Ok(wanted)
     }
 
     /// Where the file is in the plan.

@@ -5,15 +5,20 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::str::FromStr;
 
+use profiler_common::cookie::FunctionId;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
+use super::catalog::Catalog;
 use super::follow::End;
 use super::reader::Notice;
 use super::roster::Origin;
 use super::state::State;
 use crate::kernel::Reach;
+use crate::object::ObjectFile;
 use crate::probe::pattern::{Pattern, PatternError};
+use crate::probe::plan::{EntryOnlyReason, Plan, PlannedFunction, Returns};
+use crate::probe::planner::{self, MappedObject};
 
 /// One change.
 #[derive(Clone, Debug)]
@@ -191,6 +196,45 @@ impl State {
         self.attachments
             .detach(&self.kernel, &self.setup.plan, &functions)?;
         Ok(functions.len())
+    }
+}
+
+impl Catalog {
+    /// The functions of the plan that a pattern names.
+    pub fn matching(&self, plan: &Plan, pattern: &Pattern) -> Result<Vec<FunctionId>, SessionError> {
+        let mut matching = Vec::new();
+        for (number, planned) in plan.objects.iter().enumerate() {
+            if !pattern.matches_object(&planned.name, &planned.path) {
+                continue;
+            }
+            let search = self.search(&planned.name, &planned.path, (None, false));
+            let object = MappedObject {
+                attach_path: planned.attach_path.clone(),
+                path: planned.path.clone(),
+                name: planned.name.clone(),
+                is_main: false,
+                file: ObjectFile::open_with(&planned.attach_path, planned.name.clone(), search)?,
+            };
+            let addresses = planner::named_addresses(&object, pattern);
+            let named = |function: &&PlannedFunction| {
+                let is_place = function.returns == Returns::EntryOnly(EntryOnlyReason::Inlined);
+                function.object == number
+                    && (addresses.contains(&function.address) && !is_place
+                        || is_place && pattern.matches_text(&function.name))
+            };
+            matching.extend(plan.functions.iter().filter(named).map(|function| function.id));
+        }
+        Ok(matching)
+    }
+
+    /// The functions of the plan that a pattern names, without those that are refused by another.
+    pub fn wanted_again(&self, plan: &Plan, pattern: &Pattern) -> Result<Vec<FunctionId>, SessionError> {
+        let mut wanted = self.matching(plan, pattern)?;
+        for refused in &self.scope.request().exclude {
+            let refused = self.matching(plan, refused)?;
+            wanted.retain(|function| !refused.contains(function));
+        }
+        Ok(wanted)
     }
 }
 
