@@ -25,6 +25,32 @@ pub enum CallStack {
     Goroutine = 1,
 }
 
+/// How an exit leaves its function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Leave {
+    /// By a `ret` of its own.
+    #[default]
+    Return = 0,
+    /// By a jump: another function returns in place of this one.
+    Jump = 1,
+    /// By a `ret` of a function that it jumps to: a hit need not be this one's.
+    Elsewhere = 2,
+    /// By a jump to a function that returns its first argument (`memset`).
+    FirstArgument = 3,
+}
+
+impl Leave {
+    const fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            0 => Self::Return,
+            1 => Self::Jump,
+            2 => Self::Elsewhere,
+            _ => Self::FirstArgument,
+        }
+    }
+}
+
 impl Role {
     const fn from_bits(bits: u8) -> Self {
         match bits & 3 {
@@ -40,7 +66,7 @@ impl Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FunctionId(pub u32);
 
-/// A probe's cookie: `function` in bits 0…31, `generation` in 32…39, `role` in 40…41, `stack` in 42, `is_jump` in 43, `is_shared` in 44, and for the exit that
+/// A probe's cookie: `function` in bits 0…31, `generation` in 32…39, `role` in 40…41, `stack` in 42, `leave` in 43…44, and for the exit that
 /// is a conditional jump its condition code plus one in 48…52 (0 = unconditional; x86 condition codes 0…15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {
@@ -52,10 +78,8 @@ pub struct Cookie {
     pub role: Role,
     /// Where the call is kept.
     pub stack: CallStack,
-    /// An exit that is a jump: another function returns in place of this one.
-    pub is_jump: bool,
-    /// An exit that other functions have, too: a hit need not be this one's.
-    pub is_shared: bool,
+    /// For an exit: how it leaves the function.
+    pub leave: Leave,
     /// For an exit that is a conditional jump: the condition under which the jump is taken.
     pub condition: Option<u8>,
 }
@@ -71,8 +95,7 @@ impl Cookie {
             | (self.generation as u64) << 32
             | (self.role as u64) << 40
             | (self.stack as u64) << 42
-            | (self.is_jump as u64) << 43
-            | (self.is_shared as u64) << 44
+            | (self.leave as u64) << 43
             | condition << 48
     }
 
@@ -88,8 +111,7 @@ impl Cookie {
             } else {
                 CallStack::Goroutine
             },
-            is_jump: bits >> 43 & 1 != 0,
-            is_shared: bits >> 44 & 1 != 0,
+            leave: Leave::from_bits((bits >> 43) as u8),
             condition: if condition == 0 { None } else { Some(condition - 1) },
         }
     }
@@ -97,7 +119,7 @@ impl Cookie {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallStack, Cookie, FunctionId, Role};
+    use super::{CallStack, Cookie, FunctionId, Leave, Role};
 
     #[test]
     fn a_cookie_survives_the_trip_through_the_kernels_number() {
@@ -117,8 +139,11 @@ mod tests {
                     generation: 0xa5,
                     role,
                     stack,
-                    is_jump: condition.is_some(),
-                    is_shared: condition.is_none(),
+                    leave: if condition.is_some() {
+                        Leave::Jump
+                    } else {
+                        Leave::FirstArgument
+                    },
                     condition,
                 };
                 assert_eq!(Cookie::from_bits(cookie.to_bits()), cookie);

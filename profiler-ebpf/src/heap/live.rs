@@ -74,17 +74,16 @@ pub(crate) fn allocated(allocation: &Allocation) {
         site: number,
         tid: bpf_get_current_pid_tgid() as u32,
     };
-    let mut inserted = LIVE.insert(&key, &block, BPF_NOEXIST.into());
+    let mut inserted = LIVE.insert(key, block, BPF_NOEXIST.into());
     if inserted == Err(EXISTS) {
         replaced(&key, allocation.family, allocation.now_ns);
-        inserted = LIVE.insert(&key, &block, 0);
+        inserted = LIVE.insert(key, block, 0);
     }
-    match inserted {
-        Ok(()) => account.allocated(allocation.size, allocation.now_ns),
-        Err(_) => {
-            common::lose(LossReason::LiveFull);
-            account.untracked(allocation.size);
-        }
+    if inserted.is_ok() {
+        account.allocated(allocation.size, allocation.now_ns);
+    } else {
+        common::lose(LossReason::LiveFull);
+        account.untracked(allocation.size);
     }
 }
 
@@ -149,37 +148,30 @@ pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, registe
     let now_ns = unsafe { aya_ebpf::helpers::bpf_ktime_get_ns() };
     let last = thread.freed;
     thread.freed = *call;
-    match take(key) {
-        Some(block) => {
-            release(thread, key, &block, now_ns);
-            events::emit(
-                AllocEventKind::Free,
-                (now_ns, caller(registers)),
-                (key.address, block.size),
-                call.function,
-            );
+    let size = if let Some(block) = take(key) {
+        release(thread, key, &block, now_ns);
+        block.size
+    } else {
+        let within = last.address == call.address
+            && last.family == call.family
+            && call.sp <= last.sp
+            && last.function != call.function;
+        if within {
+            // What the last free calls: `operator delete` calls `free`.
+            thread.freed = last;
+            return;
         }
-        None => {
-            let within = last.address == call.address
-                && last.family == call.family
-                && call.sp <= last.sp
-                && last.function != call.function;
-            if within {
-                // What the last free calls: `operator delete` calls `free`.
-                thread.freed = last;
-                return;
-            }
-            if maps::sample_bytes() == 0 {
-                unknown(key, registers.return_address().wrapping_sub(registers.ip()));
-            }
-            events::emit(
-                AllocEventKind::Free,
-                (now_ns, caller(registers)),
-                (key.address, 0),
-                call.function,
-            );
+        if maps::sample_bytes() == 0 {
+            unknown(key, registers.return_address().wrapping_sub(registers.ip()));
         }
-    }
+        0
+    };
+    events::emit(
+        AllocEventKind::Free,
+        (now_ns, caller(registers)),
+        (key.address, size),
+        call.function,
+    );
 }
 
 /// Who frees, where anybody asks.

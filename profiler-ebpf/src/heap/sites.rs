@@ -106,10 +106,10 @@ impl Account {
     /// Keeps what the site had at the last peak, if it has not changed since.
     #[inline(always)]
     fn keep_peak(self) {
-        let (site, totals) = (self.site.as_ptr(), self.totals.as_ptr());
+        let (site, family) = (self.site.as_ptr(), self.totals.as_ptr());
         // SAFETY: live elements of maps, whose words others change meanwhile.
         unsafe {
-            let epoch = core::ptr::read_volatile(&raw const (*totals).epoch);
+            let epoch = core::ptr::read_volatile(&raw const (*family).epoch);
             if (*site).epoch != epoch {
                 (*site).at_peak_bytes = (*site).live_bytes;
                 (*site).at_peak_count = (*site).live_count();
@@ -120,56 +120,56 @@ impl Account {
 
     /// A block is alive that was allocated there.
     #[inline(always)]
-    pub(crate) fn allocated(self, size: u64, now_ns: u64) {
-        let (count, bytes) = weight(size);
-        let (site, totals) = (self.site.as_ptr(), self.totals.as_ptr());
+    pub(crate) fn allocated(self, asked: u64, now_ns: u64) {
+        let (count, bytes) = weight(asked);
+        let (site, family) = (self.site.as_ptr(), self.totals.as_ptr());
         self.keep_peak();
-        self.count_size(size, count, bytes);
+        self.count_size(asked, count, bytes);
         // SAFETY: live elements of maps.
         unsafe {
             let live = atomic::fetch_add(&raw mut (*site).live_bytes, bytes).wrapping_add(bytes);
             atomic::raise(&raw mut (*site).peak_bytes, live);
-            let total = atomic::fetch_add(&raw mut (*totals).live_bytes, bytes).wrapping_add(bytes);
-            if total > core::ptr::read_volatile(&raw const (*totals).peak_bytes) {
-                atomic::raise(&raw mut (*totals).peak_bytes, total);
-                atomic::add(&raw mut (*totals).epoch, 1);
-                core::ptr::write_volatile(&raw mut (*totals).peak_ns, now_ns);
+            let now = atomic::fetch_add(&raw mut (*family).live_bytes, bytes).wrapping_add(bytes);
+            if now > core::ptr::read_volatile(&raw const (*family).peak_bytes) {
+                atomic::raise(&raw mut (*family).peak_bytes, now);
+                atomic::add(&raw mut (*family).epoch, 1);
+                core::ptr::write_volatile(&raw mut (*family).peak_ns, now_ns);
             }
         }
     }
 
     /// A block was allocated there whose end will not be seen.
     #[inline(always)]
-    pub(crate) fn untracked(self, size: u64) {
-        let (count, bytes) = weight(size);
-        self.count_size(size, count, bytes);
-        let (site, totals) = (self.site.as_ptr(), self.totals.as_ptr());
+    pub(crate) fn untracked(self, asked: u64) {
+        let (count, bytes) = weight(asked);
+        self.count_size(asked, count, bytes);
+        let (site, family) = (self.site.as_ptr(), self.totals.as_ptr());
         // SAFETY: live elements of maps.
         unsafe {
             atomic::add(&raw mut (*site).untracked, count);
             atomic::add(&raw mut (*site).untracked_bytes, bytes);
-            atomic::add(&raw mut (*totals).untracked, count);
+            atomic::add(&raw mut (*family).untracked, count);
         }
     }
 
     /// A block that had been alive is, for want of room, not known any more.
     #[inline(always)]
-    pub(crate) fn forgotten(self, size: u64) {
-        let (count, bytes) = weight(size);
+    pub(crate) fn forgotten(self, asked: u64) {
+        let (count, bytes) = weight(asked);
         self.keep_peak();
-        let (site, totals) = (self.site.as_ptr(), self.totals.as_ptr());
+        let (site, family) = (self.site.as_ptr(), self.totals.as_ptr());
         // SAFETY: live elements of maps.
         unsafe {
             atomic::add(&raw mut (*site).live_bytes, bytes.wrapping_neg());
-            atomic::add(&raw mut (*totals).live_bytes, bytes.wrapping_neg());
+            atomic::add(&raw mut (*family).live_bytes, bytes.wrapping_neg());
             atomic::add(&raw mut (*site).untracked, count);
             atomic::add(&raw mut (*site).untracked_bytes, bytes);
-            atomic::add(&raw mut (*totals).untracked, count);
+            atomic::add(&raw mut (*family).untracked, count);
         }
     }
 
     #[inline(always)]
-    fn count_size(self, size: u64, count: u64, bytes: u64) {
+    fn count_size(self, asked: u64, count: u64, bytes: u64) {
         let site = self.site.as_ptr();
         // SAFETY: a live element of the map; the bucket is below the array's length.
         unsafe {
@@ -178,7 +178,7 @@ impl Account {
             if maps::sample_bytes() != 0 {
                 atomic::add(&raw mut (*site).samples, 1);
             }
-            let bucket = size_bucket(size) as usize;
+            let bucket = size_bucket(asked) as usize;
             if bucket < SIZE_BUCKETS {
                 atomic::add((&raw mut (*site).sizes).cast::<u64>().add(bucket), count);
             }
@@ -187,15 +187,15 @@ impl Account {
 
     /// A block that was allocated there is freed. `temporary`: by its thread, before the next allocation.
     #[inline(always)]
-    pub(crate) fn freed(self, size: u64, age_ns: u64, temporary: bool) {
-        let (count, bytes) = weight(size);
+    pub(crate) fn freed(self, asked: u64, age_ns: u64, temporary: bool) {
+        let (count, bytes) = weight(asked);
         self.keep_peak();
-        let (site, totals) = (self.site.as_ptr(), self.totals.as_ptr());
+        let (site, family) = (self.site.as_ptr(), self.totals.as_ptr());
         // SAFETY: live elements of maps; the bucket is below the array's length.
         unsafe {
             atomic::add(&raw mut (*site).frees, count);
             atomic::add(&raw mut (*site).live_bytes, bytes.wrapping_neg());
-            atomic::add(&raw mut (*totals).live_bytes, bytes.wrapping_neg());
+            atomic::add(&raw mut (*family).live_bytes, bytes.wrapping_neg());
             if temporary {
                 atomic::add(&raw mut (*site).temporary, count);
             }
@@ -210,11 +210,11 @@ impl Account {
     #[inline(always)]
     pub(crate) fn shrunk(self, bytes: u64) {
         self.keep_peak();
-        let (site, totals) = (self.site.as_ptr(), self.totals.as_ptr());
+        let (site, family) = (self.site.as_ptr(), self.totals.as_ptr());
         // SAFETY: live elements of maps.
         unsafe {
             atomic::add(&raw mut (*site).live_bytes, bytes.wrapping_neg());
-            atomic::add(&raw mut (*totals).live_bytes, bytes.wrapping_neg());
+            atomic::add(&raw mut (*family).live_bytes, bytes.wrapping_neg());
         }
     }
 

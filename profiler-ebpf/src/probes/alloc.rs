@@ -13,7 +13,7 @@ use profiler_common::alloc::{
     Action, Family, LiveBlock, LiveKey, NO_ARGUMENT, SHAPE_SHIFT, Shape, StackChoice, bit_length,
 };
 use profiler_common::config::STACK_SPAN;
-use profiler_common::cookie::{Cookie, Role};
+use profiler_common::cookie::{Cookie, Leave, Role};
 use profiler_common::event::AllocEventKind;
 use profiler_common::loss::LossReason;
 use profiler_common::stats::function_flags::HARMLESS;
@@ -27,6 +27,13 @@ use crate::{filter, maps, stack};
 
 /// What `mmap` returns when it fails.
 const MAP_FAILED: u64 = u64::MAX;
+
+const NO_BLOCK: LiveBlock = LiveBlock {
+    size: 0,
+    time_ns: 0,
+    site: 0,
+    tid: 0,
+};
 
 /// What a session program answers at an entry.
 const FOLLOW: u32 = 0;
@@ -110,7 +117,12 @@ fn alloc_exit(ctx: ProbeContext) -> u32 {
         .condition
         .is_none_or(|code| registers.condition_holds(code))
     {
-        leave(cookie, registers.frame_at_site(), registers.result());
+        let result = if cookie.leave == Leave::FirstArgument {
+            registers.argument(0)
+        } else {
+            registers.result()
+        };
+        leave(cookie, registers.frame_at_site(), result);
     }
     0
 }
@@ -293,15 +305,7 @@ fn enter(ctx: &ProbeContext, registers: Registers) -> u32 {
             return IGNORE;
         }
     }
-    let old = if resizes(shape.action) && pointer != 0 {
-        live::take(&LiveKey {
-            address: pointer,
-            process,
-            family: shape.family as u32,
-        })
-    } else {
-        None
-    };
+    let old = old_block(shape, process, pointer);
     let is_forwarded = forwarded.is_for(sp, bytes);
     let (caller, function, stack) = if is_forwarded {
         (forwarded.caller, forwarded.function, forwarded.stack)
@@ -323,14 +327,22 @@ fn enter(ctx: &ProbeContext, registers: Registers) -> u32 {
             | if is_sampled { 0 } else { PASSED_OVER },
         stack,
         reserved: process,
-        old: old.unwrap_or(LiveBlock {
-            size: 0,
-            time_ns: 0,
-            site: 0,
-            tid: 0,
-        }),
+        old: old.unwrap_or(NO_BLOCK),
     };
     FOLLOW
+}
+
+/// Takes out the block that a call resizes or unmaps.
+#[inline(always)]
+fn old_block(shape: Shape, process: u32, pointer: u64) -> Option<LiveBlock> {
+    if !resizes(shape.action) || pointer == 0 {
+        return None;
+    }
+    live::take(&LiveKey {
+        address: pointer,
+        process,
+        family: shape.family as u32,
+    })
 }
 
 /// Whether the call concerns a block that is there.
@@ -352,7 +364,7 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     let pending = *thread.pending(shape.family);
     if pending.sp != sp {
         let is_inner = pending.sp != 0 && sp < pending.sp;
-        let is_known = is_inner || cookie.is_shared || *thread.returned(shape.family) == sp;
+        let is_known = is_inner || cookie.leave != Leave::Return || *thread.returned(shape.family) == sp;
         if !is_known && filter::is_current(flags, cookie) {
             maps::lose(LossReason::ReturnWithoutEntry);
         }
@@ -360,7 +372,7 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     }
     thread.pending(shape.family).sp = 0;
     *thread.returned(shape.family) = sp;
-    if cookie.is_jump {
+    if cookie.leave == Leave::Jump {
         // Another function of the family returns in its place, and finds the same caller.
         give_back(&pending, shape.family);
         return;
@@ -408,22 +420,19 @@ fn end(pending: &Pending, action: Action, result: u64) -> End {
             End::Allocated(result)
         }
     };
+    let nothing = result == 0 && pending.size == 0;
     match action {
-        Action::Allocate | Action::AllocateAlone if result == 0 && pending.size == 0 => End::Nothing,
-        Action::Allocate | Action::AllocateAlone => address(0),
-        Action::AllocateOut if result as u32 != 0 => End::Failed,
-        Action::AllocateOut => written(pending.pointer),
-        Action::Reallocate if result == 0 && pending.size == 0 && pending.pointer != 0 => End::Freed,
-        Action::Reallocate if result == 0 && pending.size == 0 => End::Nothing,
-        Action::Reallocate => address(0),
-        Action::Map | Action::Remap => address(MAP_FAILED),
+        Action::Allocate | Action::AllocateAlone if nothing => End::Nothing,
+        Action::Reallocate if nothing && pending.pointer == 0 => End::Nothing,
+        Action::Reallocate if nothing => End::Freed,
+        Action::Allocate | Action::AllocateAlone | Action::Reallocate => address(0),
+        Action::AllocateOut if result as u32 == 0 => written(pending.pointer),
         Action::Unmap if result == 0 => End::Freed,
-        Action::Unmap => End::Failed,
-        Action::Break if result == MAP_FAILED => End::Failed,
-        Action::Break if (pending.size as i64) > 0 => End::Allocated(result),
+        Action::Break if result != MAP_FAILED && (pending.size as i64) <= 0 => End::Nothing,
+        Action::Map | Action::Remap | Action::Break => address(MAP_FAILED),
         Action::Resize if result >= pending.size => End::Allocated(pending.pointer),
-        Action::Resize => End::Failed,
-        Action::Break | Action::None | Action::Free | Action::Forward => End::Nothing,
+        Action::AllocateOut | Action::Unmap | Action::Resize => End::Failed,
+        Action::None | Action::Free | Action::Forward => End::Nothing,
     }
 }
 

@@ -128,6 +128,9 @@ pub struct AllocatorArgs {
     /// Follow the allocators that this file describes, one in each line
     #[arg(long = "allocators", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// With --children, too, let no other process pay: the first milliseconds of a child are then missed
+    #[arg(long)]
+    pub isolate: bool,
     /// Print what would be probed, where and why so, and attach nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -299,7 +302,7 @@ impl TryFrom<MemArgs> for MemConfig {
         }
         let children = targets.children;
         let selector = targets.selector()?;
-        let session = session(&view, allocators, (output, limits), style)?;
+        let session = session((&view, style), allocators, (output, limits), children)?;
         let mut words = command.into_iter();
         if let Some(program) = words.next() {
             let named = crate::target::selector::Selector {
@@ -328,15 +331,16 @@ impl TryFrom<MemArgs> for MemConfig {
 }
 
 fn session(
-    view: &MemViewArgs,
+    (view, style): (&MemViewArgs, Style),
     allocators: AllocatorArgs,
     (output, limits): (MemOutputArgs, MemLimitArgs),
-    style: Style,
+    children: bool,
 ) -> Result<SessionConfig, ConfigError> {
     let AllocatorArgs {
         families,
         rows,
         files,
+        isolate,
         dry_run,
         attach_mode,
     } = allocators;
@@ -354,7 +358,8 @@ fn session(
             attach_mode: kernel_mode(attach_mode),
             returns: ReturnsChoice::Auto,
             site: SiteChoice::Planned,
-            isolate: false,
+            // Every program allocates: all others would pay for probes in the C library that reach them.
+            isolate: isolate || !children,
         },
         changes: None,
         group_by: Vec::new(),

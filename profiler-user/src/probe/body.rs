@@ -4,6 +4,8 @@
 //! breakpoint on data would change the target's data.
 use iced_x86::{Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, Register};
 
+use profiler_common::cookie::Leave;
+
 use super::part::Part;
 use super::plan::Price;
 use super::{callees, tables, x86};
@@ -40,12 +42,9 @@ pub(super) struct Exit {
     pub(super) address: u64,
     /// For a conditional jump: the condition under which it is taken.
     pub(super) condition: Option<u8>,
-    /// It is no `ret`.
-    pub(super) is_jump: bool,
+    pub(super) leave: Leave,
     /// Where the jump leads, if that is written in it.
     pub(super) target: Option<u64>,
-    /// It is another function's, which this one jumps to.
-    pub(super) is_shared: bool,
     pub(super) emulated: bool,
     /// The kernel takes no breakpoint there.
     pub(super) refused: bool,
@@ -103,13 +102,16 @@ fn exit_at(instruction: &Instruction, encoded: &[u8], condition: Option<u8>) -> 
     Exit {
         address: instruction.ip(),
         condition,
-        is_jump: instruction.flow_control() != FlowControl::Return,
+        leave: if instruction.flow_control() == FlowControl::Return {
+            Leave::Return
+        } else {
+            Leave::Jump
+        },
         target: matches!(
             instruction.flow_control(),
             FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
         )
         .then(|| instruction.near_branch_target()),
-        is_shared: false,
         emulated: x86::price(encoded) == Price::Emulated,
         refused: x86::is_refused(instruction, encoded),
     }

@@ -2,7 +2,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use profiler_common::cookie::{CallStack, FunctionId};
+use profiler_common::cookie::{CallStack, FunctionId, Leave};
 
 use super::allocators::Allocator;
 
@@ -33,10 +33,8 @@ pub struct ExitSite {
     pub offset: u64,
     /// For a conditional jump that leaves the function: the x86 condition code (0…15) under which it is taken.
     pub condition: Option<u8>,
-    /// It is a jump: another function returns in place of this one.
-    pub is_jump: bool,
-    /// It is another function's, which this one jumps to.
-    pub is_shared: bool,
+    /// How it leaves the function.
+    pub leave: Leave,
     /// What a hit costs.
     pub price: Price,
 }

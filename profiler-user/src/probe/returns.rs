@@ -220,8 +220,7 @@ fn collect_sites(case: &Case<'_>) -> Result<Vec<ExitSite>, EntryOnlyReason> {
         Ok(ExitSite {
             offset,
             condition: exit.condition,
-            is_jump: exit.is_jump,
-            is_shared: exit.is_shared,
+            leave: exit.leave,
             price,
         })
     });
@@ -288,8 +287,7 @@ mod tests {
         let site = |offset: &u64| ExitSite {
             offset: *offset,
             condition: None,
-            is_jump: false,
-            is_shared: false,
+            leave: profiler_common::cookie::Leave::Return,
             price,
         };
         PlannedFunction {

@@ -1,11 +1,23 @@
 //! Functions that end by jumping to another one of their file, which then returns in their place: what they return is seen
 //! at that one's exits.
+use profiler_common::cookie::Leave;
+
 use super::allocators;
 use super::analysis::Analysis;
 use super::body::{Body, Exit, Surroundings as _};
 
 /// How many jumps are followed, one after the other.
 const MAX_JUMPS: u32 = 4;
+
+/// Functions that return their first argument.
+const RETURNING_FIRST: [&str; 6] = [
+    "memset",
+    "memcpy",
+    "memmove",
+    "__memset_chk",
+    "__memcpy_chk",
+    "__memmove_chk",
+];
 
 /// The same body with the exits of the functions that it jumps to in place of the jumps. A jump to a function for which
 /// `returns_itself` holds, or out of the file, stays one.
@@ -15,7 +27,10 @@ pub(super) fn follow(analysis: &Analysis<'_>, body: &Body, returns_itself: &dyn 
     let unseen = collect(analysis, body, (returns_itself, MAX_JUMPS), &mut followed.exits);
     followed.unseen_exit |= unseen;
     for exit in &mut followed.exits {
-        exit.is_shared = !body.exits.iter().any(|own| own.address == exit.address);
+        let is_own = body.exits.iter().any(|own| own.address == exit.address);
+        if exit.leave == Leave::Return && !is_own {
+            exit.leave = Leave::Elsewhere;
+        }
     }
     followed.exits.sort_unstable();
     followed.exits.dedup();
@@ -31,10 +46,21 @@ fn collect(
 ) -> bool {
     let mut unseen = body.undecodable || body.unseen_exit;
     for exit in &body.exits {
-        let Some(target) = exit.target.filter(|_| exit.is_jump) else {
+        if exit.leave == Leave::Return {
             exits.push(*exit);
             continue;
+        }
+        let Some(target) = exit.target else {
+            unseen = true;
+            continue;
         };
+        if returns_first_argument(analysis, target) {
+            exits.push(Exit {
+                leave: Leave::FirstArgument,
+                ..*exit
+            });
+            continue;
+        }
         // A library may call its own functions as if they were another's.
         let import = analysis.import_at(target);
         let function = match import {
@@ -61,4 +87,13 @@ fn named(analysis: &Analysis<'_>, name: &str) -> Option<usize> {
     let mut numbered = functions.enumerate();
     let found = numbered.find(|(_, function)| analysis.file.names(function).any(|symbol| symbol.raw == name));
     found.map(|(index, _)| index)
+}
+
+/// Whether a jump of an allocator leads to a function that returns its first argument: what has no name there is one of
+/// those that the dynamic linker chooses by the processor (IFUNC), which are `memset` and its like.
+fn returns_first_argument(analysis: &Analysis<'_>, target: u64) -> bool {
+    match analysis.import_at(target) {
+        Some(name) => RETURNING_FIRST.contains(&name),
+        None => analysis.file.imports().is_stub(target),
+    }
 }

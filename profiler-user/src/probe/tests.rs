@@ -35,9 +35,8 @@ fn jumps_that_leave_the_function_are_exits() {
         [Exit {
             address: AT,
             condition: None,
-            is_jump: true,
+            leave: profiler_common::cookie::Leave::Jump,
             target: None,
-            is_shared: false,
             emulated: false,
             refused: false
         }]

@@ -5,7 +5,7 @@
 //! is counted twice and none is missed.
 use std::collections::BTreeSet;
 
-use profiler_common::cookie::{Cookie, FunctionId, Role};
+use profiler_common::cookie::{Cookie, FunctionId, Leave, Role};
 use profiler_common::stats::function_flags;
 
 use crate::kernel::error::KernelError;
@@ -317,18 +317,17 @@ impl Probes {
     fn of<'a>(functions: impl Iterator<Item = &'a PlannedFunction>, generation: u8) -> Self {
         let mut probes = Self::default();
         for function in functions {
-            let cookie = |role, (condition, is_jump, is_shared)| Cookie {
+            let cookie = |role, (condition, leave)| Cookie {
                 function: function.id,
                 generation,
                 role,
                 stack: function.stack,
-                is_jump,
-                is_shared,
+                leave,
                 condition,
             };
             let entry = |role| Probe {
                 offset: function.entry.offset,
-                cookie: cookie(role, (None, false, false)),
+                cookie: cookie(role, (None, Leave::Return)),
             };
             match &function.returns {
                 Returns::ReturnProbe(_) => probes.entries_and_returns.push(entry(Role::EntryWithReturnProbe)),
@@ -338,7 +337,7 @@ impl Probes {
                     let exits = exits.iter();
                     probes.exits.extend(exits.map(|exit| Probe {
                         offset: exit.offset,
-                        cookie: cookie(Role::Exit, (exit.condition, exit.is_jump, exit.is_shared)),
+                        cookie: cookie(Role::Exit, (exit.condition, exit.leave)),
                     }));
                 }
             }

@@ -216,8 +216,7 @@ fn plan() -> Plan {
     let exits = [0x2010, 0x2044].map(|offset| ExitSite {
         offset,
         condition: None,
-        is_jump: false,
-        is_shared: false,
+        leave: profiler_common::cookie::Leave::Return,
         price: Price::SingleStepped,
     });
     let mut malloc = planned(

@@ -90,6 +90,9 @@ pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String 
     if let Some(mean) = summary.sample_bytes {
         line(&dim, &sampling_note(summary, mean));
     }
+    if summary.is_complete() {
+        line(&dim, "lost: nothing");
+    }
     let lost = summary.losses.iter().filter(|(_, count)| *count > 0);
     for (reason, count) in lost {
         line(
@@ -206,6 +209,16 @@ fn family_line(family: &FamilySummary, total: &MemoryCounters) -> String {
         bytes(total.bytes),
         thousands(total.frees),
     )
+}
+
+/// What must be said of a result beside its lines and its losses.
+pub fn notes(summary: &MemorySummary) -> Vec<String> {
+    let mut notes = family_notes(summary);
+    if let Some(mean) = summary.sample_bytes {
+        notes.push(sampling_note(summary, mean));
+    }
+    notes.extend(summary.notes.iter().cloned());
+    notes
 }
 
 fn family_notes(summary: &MemorySummary) -> Vec<String> {

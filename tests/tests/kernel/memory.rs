@@ -494,3 +494,28 @@ fn blocks_of_processes_that_ended_make_room() {
         report.assert_memory_is_complete();
     });
 }
+
+/// Check that without return probes, as under seccomp, the functions' own exits show the same.
+#[test]
+fn under_seccomp_exits_show_what_return_probes_would() {
+    let program = heap();
+    for_each_attach_mode(|mode| {
+        for arguments in [&["sealed", "edges"][..], &["sealed", "threads", "4", "500"]] {
+            let (outcome, report) = follow(&program, arguments, mode, &["--blocks", "100000"]);
+            let truth = outcome.truth();
+            let found = report.memory_of(&program);
+            for name in [
+                "allocations",
+                "bytes",
+                "frees",
+                "live_count",
+                "live_bytes",
+                "failed",
+            ] {
+                assert_eq!(found[name], truth[name], "{name}: {:#}", report.json);
+            }
+            assert_eq!(report.blocks(&report.callers_in(&program)), true_blocks(&outcome));
+            report.assert_memory_is_complete();
+        }
+    });
+}

@@ -9,6 +9,7 @@ use crate::aggregate::memory::{MemoryCounters, MemorySummary};
 use crate::cli::mem::{MemFormat, MemOutput};
 use crate::record::escape::escaped;
 use crate::session::SessionError;
+use crate::ui::mem_table;
 use crate::ui::mem_view::{MemBy, MemShown, MemView};
 
 /// A file that is open and empty.
@@ -74,7 +75,15 @@ pub(super) fn csv(summary: &MemorySummary, by: MemBy) -> Result<String, SessionE
         path: PathBuf::new(),
         source: std::io::Error::other(error.to_string()),
     })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    for (reason, count) in summary.losses.iter().filter(|(_, count)| *count > 0) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# lost {} {count}", reason.key());
+    }
+    for note in mem_table::notes(summary) {
+        let _ = writeln!(text, "# {}", escaped(&note));
+    }
+    Ok(text)
 }
 
 /// `outermost;…;caller;allocator number`, with the number that the view is about.
@@ -104,4 +113,62 @@ pub(super) fn folded(summary: &MemorySummary, shown: &MemShown) -> String {
         let _ = writeln!(text, "{};{} {number}", frames.join(";"), escaped(&row.allocator));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use profiler_common::alloc::Family;
+    use profiler_common::loss::LossReason;
+
+    use super::{csv, folded};
+    use crate::aggregate::memory::{MemoryCounters, MemoryRow, MemorySummary};
+    use crate::object::names::NameStyle;
+    use crate::ui::mem_view::{MemBy, MemShown, MemSort, MemView};
+
+    fn summary() -> MemorySummary {
+        MemorySummary {
+            rows: vec![MemoryRow {
+                what: "f(a;b)+0x2".to_owned(),
+                allocator: "malloc".to_owned(),
+                family: Family::Heap,
+                stack: vec!["f(a;b)+0x2".to_owned(), "main+0x1".to_owned()],
+                counters: MemoryCounters {
+                    live_bytes: 7,
+                    ..MemoryCounters::default()
+                },
+                ..MemoryRow::default()
+            }],
+            losses: vec![(LossReason::LiveFull, 3)],
+            notes: vec!["said".to_owned()],
+            ..MemorySummary::default()
+        }
+    }
+
+    #[test]
+    fn a_csv_says_what_was_lost_behind_its_lines() {
+        let text = csv(&summary(), MemBy::Site).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("site,object,allocator,family,pid,tid,caller,file,line,stack,allocations,")
+        );
+        assert!(lines[1].starts_with("f(a;b)+0x2,,malloc,heap,"), "{}", lines[1]);
+        assert_eq!(lines[2..], ["# lost live_full 3", "# said"]);
+    }
+
+    #[test]
+    fn folded_stacks_begin_with_the_outermost_frame_and_have_no_semicolons_of_their_own() {
+        let shown = |view| MemShown {
+            view,
+            by: MemBy::Site,
+            sort: MemSort::Live,
+            top: None,
+            min_age: Duration::ZERO,
+            names: NameStyle::Demangled,
+        };
+        let text = folded(&summary(), &shown(MemView::Live));
+        assert_eq!(text, "main+0x1;f(a:b)+0x2;malloc 7\n");
+        assert_eq!(folded(&summary(), &shown(MemView::Peak)), "");
+    }
 }
