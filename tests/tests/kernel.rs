@@ -7,6 +7,7 @@
 
 mod kernel {
     mod builds;
+    mod changes;
     mod containers;
     mod counts;
     mod durations;

@@ -204,6 +204,10 @@ pub struct FunctionArgs {
     /// Count and record only what is called, directly or not, by the functions that match; may be repeated
     #[arg(long, alias = "focused-on", value_name = "PATTERN")]
     pub focus: Vec<String>,
+    /// While it runs, read changes from this file or pipe, one a line: `add` or `remove`, then `function PATTERN` or
+    /// `process PID`
+    #[arg(long, value_name = "FILE")]
+    pub changes: Option<PathBuf>,
     /// Print what would be probed, where and why so, and attach nothing
     #[arg(long)]
     pub dry_run: bool,

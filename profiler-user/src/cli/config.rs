@@ -98,6 +98,8 @@ pub struct SessionConfig {
     pub selection: SelectionConfig,
     /// How they are probed.
     pub probing: ProbingConfig,
+    /// From where changes of what is profiled are read; none = there are none.
+    pub changes: Option<PathBuf>,
     /// By what processes are counted apart.
     pub group_by: Vec<Attribute>,
     /// What records say of their process beside the usual columns.
@@ -318,6 +320,7 @@ impl SessionConfig {
             exclude,
             objects,
             focus,
+            changes,
             dry_run,
             attach_mode,
             returns,
@@ -350,6 +353,7 @@ impl SessionConfig {
                 site,
                 isolate: grouping.isolate,
             },
+            changes,
             group_by: grouping::distinct(grouping.by),
             columns: grouping::distinct(grouping.columns),
             symbols: symbols.into(),

@@ -361,6 +361,7 @@ fn session(
             // Every program allocates: all others would pay for probes in the C library that reach them.
             isolate: isolate || !children,
         },
+        changes: None,
         group_by: Vec::new(),
         columns: Vec::new(),
         // The table of allocators has the names as compilers write them.

@@ -33,10 +33,6 @@ pub(super) trait Surroundings {
 }
 
 /// An instruction that leaves the function.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent facts, each asked for on its own"
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Exit {
     pub(super) address: u64,

@@ -133,7 +133,9 @@ pub(super) fn add(
             Err(reason) => leave_out(plan, object, selected.function, (reason, how.names)),
         }
     }
-    returns::drop_shared_exits(&mut plan.functions[first..]);
+    let (known, new) = plan.functions.split_at_mut(first);
+    let of_object = known.iter().filter(|known| known.object == number);
+    returns::drop_exits_shared_with(of_object, new);
     add_places(plan, object, places, (number, how.names))?;
     if plan.functions.len() > first && planned_object.is_none() {
         let (attach_path, path) = (object.attach_path.clone(), object.path.clone());

@@ -132,6 +132,27 @@ impl Scope {
         &self.request
     }
 
+    /// More functions are asked for. A pattern that was refused is refused no more.
+    pub fn ask(&mut self, pattern: Pattern) {
+        let text = pattern.to_string();
+        let Request {
+            functions, exclude, ..
+        } = &mut self.request;
+        exclude.retain(|refused| refused.to_string() != text);
+        // None means all of the program: that it stays.
+        if functions.is_empty() {
+            functions.extend("*".parse());
+        }
+        if functions.iter().all(|known| known.to_string() != text) {
+            functions.push(pattern);
+        }
+    }
+
+    /// These functions are wanted no more.
+    pub fn refuse(&mut self, pattern: Pattern) {
+        self.request.exclude.push(pattern);
+    }
+
     /// Adds what is wanted of some more objects to a plan.
     pub fn extend(
         &mut self,
@@ -268,6 +289,20 @@ impl Scope {
         self.missing.append(&mut selection.missing);
         selected
     }
+}
+
+/// Where the functions begin that a pattern names in an object.
+pub fn named_addresses(object: &MappedObject, pattern: &Pattern) -> HashSet<u64> {
+    let request = Request {
+        functions: vec![pattern.clone()],
+        ..Request::default()
+    };
+    let selected = Selection::new(&request).select(object, true);
+    let functions = object.file.functions();
+    let addresses = selected
+        .iter()
+        .map(|selected| functions[selected.function].address);
+    addresses.collect()
 }
 
 /// The objects without those that are another path of the same file.

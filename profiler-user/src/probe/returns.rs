@@ -1,6 +1,6 @@
 //! How a function's returns are seen: by a return probe where that is harmless, on the function's own exits
 //! elsewhere, not at all where neither is possible.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use profiler_common::cookie::CallStack;
 
@@ -230,6 +230,20 @@ fn collect_sites(case: &Case<'_>) -> Result<Vec<ExitSite>, EntryOnlyReason> {
 /// Functions of one object that are left through the same instruction cannot be told apart there: their returns
 /// are not seen. (Compilers merge equal cold parts of several functions.)
 pub(super) fn drop_shared_exits(functions: &mut [PlannedFunction]) {
+    drop_exits_shared_with([].iter(), functions);
+}
+
+/// The same of functions that join others of their object: these stay as they are.
+pub(super) fn drop_exits_shared_with<'a>(
+    others: impl Iterator<Item = &'a PlannedFunction>,
+    functions: &mut [PlannedFunction],
+) {
+    let taken: HashSet<u64> = others.flat_map(exit_offsets).collect();
+    for function in functions.iter_mut() {
+        if function.allocator.is_none() && exit_offsets(function).any(|offset| taken.contains(&offset)) {
+            function.returns = Returns::EntryOnly(EntryOnlyReason::SharedExit);
+        }
+    }
     let mut owners: HashMap<u64, usize> = HashMap::new();
     let mut sharing = Vec::new();
     for (index, function) in functions.iter().enumerate() {
@@ -249,6 +263,14 @@ pub(super) fn drop_shared_exits(functions: &mut [PlannedFunction]) {
     for index in sharing {
         functions[index].returns = Returns::EntryOnly(EntryOnlyReason::SharedExit);
     }
+}
+
+fn exit_offsets(function: &PlannedFunction) -> impl Iterator<Item = u64> {
+    let sites = match &function.returns {
+        Returns::ExitSites(sites, _) => sites.as_slice(),
+        Returns::ReturnProbe(_) | Returns::EntryOnly(_) => &[],
+    };
+    sites.iter().map(|site| site.offset)
 }
 
 #[cfg(test)]

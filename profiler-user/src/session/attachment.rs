@@ -129,6 +129,30 @@ impl Attachments {
         self.renew(kernel, plan, functions)
     }
 
+    /// Whether a function was taken off.
+    pub fn is_detached(&self, function: FunctionId) -> bool {
+        self.detached.contains(&function.0)
+    }
+
+    /// Puts functions back that were taken off, and says how many were.
+    pub fn reattach(
+        &mut self,
+        kernel: &Kernel,
+        plan: &Plan,
+        functions: &[FunctionId],
+    ) -> Result<usize, SessionError> {
+        let mut back = functions.to_vec();
+        back.retain(|function| self.detached.remove(&function.0));
+        self.renew(kernel, plan, &back)?;
+        for function in &back {
+            let index = function.0 as usize;
+            kernel
+                .functions
+                .set(index, kernel.functions.get(index) & !function_flags::OFF);
+        }
+        Ok(back.len())
+    }
+
     /// Makes the links of these functions anew, as the plan has them now.
     pub fn renew(
         &mut self,

@@ -2,7 +2,7 @@
 //!
 //! A file is read once, whatever maps it: it is known by device and inode. What it speaks for (exceptions, coroutines) is
 //! added to what is known of the targets; where that changes how returns can be seen, they are planned anew.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -33,6 +33,8 @@ struct Known {
     placed: Option<Placement>,
     /// It was looked at as the program of a process.
     as_main: bool,
+    /// How many changes of what is asked for had been made when it was looked at.
+    asked: u32,
 }
 
 /// What is known of all files of one build under one path.
@@ -42,6 +44,8 @@ struct Build {
     planned: Option<usize>,
     /// It was looked at as the program of a process.
     as_main: bool,
+    /// As in [`Known::asked`].
+    asked: u32,
 }
 
 /// A file that is open, and about to be looked at.
@@ -85,9 +89,11 @@ pub struct Added {
 
 /// The files of a session.
 pub struct Catalog {
-    scope: Scope,
+    pub(super) scope: Scope,
     facts: ProcessFacts,
     care: Care,
+    /// Changes of what is asked for.
+    asked: u32,
     known: HashMap<FileId, Known>,
     /// By path and build id.
     builds: HashMap<(PathBuf, Vec<u8>), Build>,
@@ -114,6 +120,7 @@ impl Catalog {
             scope: Scope::new(request),
             facts,
             care,
+            asked: 0,
             known: HashMap::new(),
             builds: HashMap::new(),
             held: Vec::new(),
@@ -134,6 +141,11 @@ impl Catalog {
     /// How many files are probed.
     pub fn file_count(&self) -> usize {
         self.probed
+    }
+
+    /// The files that were looked at: device (major, minor) and inode.
+    pub fn files(&self) -> impl Iterator<Item = (u32, u32, u64)> {
+        self.known.keys().map(|file| file.numbers())
     }
 
     /// By object of the plan: where its debug information is.
@@ -176,7 +188,7 @@ impl Catalog {
     }
 
     /// Where the debug information of a file is looked for.
-    fn search(&self, name: &str, path: &Path, (root, is_main): (Option<PathBuf>, bool)) -> Search {
+    pub(super) fn search(&self, name: &str, path: &Path, (root, is_main): (Option<PathBuf>, bool)) -> Search {
         let request = self.scope.request();
         let is_named = |pattern: &Pattern| pattern.names_object() && pattern.matches_object(name, path);
         Search {
@@ -197,11 +209,27 @@ impl Catalog {
         self.seen = Vec::new();
     }
 
-    /// Whether the file was looked at.
+    /// Whether the file was looked at for all that is asked for.
     pub fn knows(&self, file: FileId, as_main: bool) -> bool {
-        self.known
-            .get(&file)
-            .is_some_and(|known| known.as_main || !as_main)
+        let known = self.known.get(&file);
+        known.is_some_and(|known| known.asked == self.asked && (known.as_main || !as_main))
+    }
+
+    /// Whether the file was looked at for what it speaks for.
+    pub fn has_met(&self, file: FileId, as_main: bool) -> bool {
+        let known = self.known.get(&file);
+        known.is_some_and(|known| known.as_main || !as_main)
+    }
+
+    /// More functions are asked for: files are looked at again when a process that maps them is.
+    pub fn ask(&mut self, pattern: Pattern) {
+        self.asked += 1;
+        self.scope.ask(pattern);
+    }
+
+    /// These functions are wanted no more, wherever they appear.
+    pub fn refuse(&mut self, pattern: Pattern) {
+        self.scope.refuse(pattern);
     }
 
     /// Where the file is in the plan.
@@ -249,6 +277,12 @@ impl Catalog {
         self.scope.extend(plan, &objects, self.facts)?;
         self.file(plan, first, opened, &objects);
         self.cut(plan);
+        if self.asked > 0 {
+            // What is looked at again is left out again.
+            let mut told = HashSet::new();
+            plan.left_out
+                .retain(|left| told.insert((left.name.clone(), left.object.clone(), left.reason)));
+        }
         drop(objects);
         heap::give_back();
         Ok(added)
@@ -264,9 +298,10 @@ impl Catalog {
     /// that is known.
     fn hold(&mut self, file: MappedFile, plan: &mut Plan) -> Option<Opened> {
         if let Some(placement) = self.placement(file.id) {
-            // A library that turns out to be a program as well: it is held already.
+            // A library that turns out to be a program as well, or of which more is asked for: it is held already. What is
+            // planned for one copy is for all.
             return Some(Opened {
-                path: plan.objects[placement.object].place(placement.copy).clone(),
+                path: plan.objects[placement.object].attach_path.clone(),
                 held: None,
                 build: None,
                 file,
@@ -285,7 +320,8 @@ impl Catalog {
         let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
         let build = crate::object::build_id(&content).map(|id| (file.path.clone(), id));
         let known = build.as_ref().and_then(|build| self.builds.get(build));
-        if let Some(known) = known.filter(|known| known.as_main || !file.is_main) {
+        let is_good = |known: &&Build| known.asked == self.asked && (known.as_main || !file.is_main);
+        if let Some(known) = known.filter(is_good) {
             let placed = known.planned.map(|object| {
                 plan.objects[object].copies.push(path);
                 self.held.push(held);
@@ -293,7 +329,15 @@ impl Catalog {
                 Placement { object, copy }
             });
             let as_main = file.is_main;
-            self.known.insert(file.id, Known { placed, as_main });
+            let asked = self.asked;
+            self.known.insert(
+                file.id,
+                Known {
+                    placed,
+                    as_main,
+                    asked,
+                },
+            );
             return None;
         }
         Some(Opened {
@@ -316,6 +360,7 @@ impl Catalog {
             } = &opened.file;
             let known = self.known.entry(*id).or_default();
             known.as_main |= is_main;
+            known.asked = self.asked;
             let (name, root) = (file_name(path), opened.file.root());
             let search = self.search(&name, path, (root.clone(), *is_main));
             match ObjectFile::open_with(&opened.path, name.clone(), search) {
@@ -365,8 +410,15 @@ impl Catalog {
                 known.placed = planned.map(|object| Placement { object, copy: 0 });
             }
             if let Some(build) = opened.build {
-                let as_main = opened.file.is_main;
-                self.builds.insert(build, Build { planned, as_main });
+                let (as_main, asked) = (opened.file.is_main, self.asked);
+                self.builds.insert(
+                    build,
+                    Build {
+                        planned,
+                        as_main,
+                        asked,
+                    },
+                );
             }
             if planned.is_some() {
                 self.held.extend(opened.held);

@@ -30,6 +30,15 @@ pub enum SessionError {
     /// A file of the target could not be read.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// What is said of changes cannot be read.
+    #[error("cannot read changes from `{path}`: name a file that is there, or a pipe (`mkfifo`)")]
+    Changes {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The counters do not fit.
     #[error(transparent)]
     Memory(#[from] TooManyFunctions),

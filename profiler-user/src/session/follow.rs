@@ -155,6 +155,9 @@ impl State {
 
     /// Makes a process a target. `None`: it has ended, or cannot be one, which is said.
     pub(super) fn join(&mut self, pid: u32, origin: Origin, parent: Option<u32>) -> Option<End> {
+        if self.barred.contains(&pid) {
+            return None;
+        }
         let is_news = !self.roster.has_come(pid);
         self.roster.came(pid, origin);
         let notice = Process::open(pid).and_then(|process| process.end_notice());
@@ -238,6 +241,7 @@ impl State {
         let ids: Vec<_> = files.iter().map(|file| file.id).collect();
         if !all_known {
             self.grow(files)?;
+            self.shared.examined(ids.iter().map(|id| id.numbers()));
         }
         let placements: Vec<Placement> = ids
             .into_iter()
@@ -250,7 +254,7 @@ impl State {
                 .get_mut(pid)
                 .is_some_and(|member| member.objects.insert(placement));
             if is_new {
-                let reached = (self.kernel.reach == Reach::Process).then_some(pid);
+                let reached = self.reached(pid);
                 self.attachments
                     .attach_object(&self.kernel, &self.setup.plan, placement, reached)?;
                 attached.push(self.setup.plan.objects[placement.object].name.as_str());
@@ -263,12 +267,17 @@ impl State {
         Ok(())
     }
 
+    /// The process that links for one process are made for; none = they reach all.
+    pub(super) fn reached(&self, pid: u32) -> Option<u32> {
+        (self.kernel.reach == Reach::Process).then_some(pid)
+    }
+
     /// Adds what is wanted of files that nobody has looked at to the plan. Meanwhile no return probe is armed: they may
     /// bring what return probes would break, unless they are of the C library.
     fn grow(&mut self, files: Vec<MappedFile>) -> Result<(), SessionError> {
         let may_harm = |file: &MappedFile| {
             let name = file.path.file_name().unwrap_or_default();
-            !self.setup.catalog.knows(file.id, file.is_main) && !is_system_library(&name.to_string_lossy())
+            !self.setup.catalog.has_met(file.id, file.is_main) && !is_system_library(&name.to_string_lossy())
         };
         let suspends = files.iter().any(may_harm);
         if suspends {
@@ -326,7 +335,7 @@ impl State {
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
             Ok(()) => {
-                self.shared.examined(mapping.file);
+                self.shared.examined(std::iter::once(mapping.file));
                 Ok(())
             }
             result => result,
@@ -342,6 +351,7 @@ impl State {
 
     /// A target has ended. What took its id since stays.
     pub(super) fn ended(&mut self, pid: u32, started: u64) {
+        self.barred.remove(&pid);
         let is_it = |ticks: u64| ticks == started;
         if self
             .roster

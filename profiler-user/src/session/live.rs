@@ -295,6 +295,7 @@ impl EventLoop {
             Notice::Exec { pid, hold, time_ns } => state.examined(pid, hold, time_ns),
             Notice::Forked { parent, child } => Ok(state.forked(parent, child)),
             Notice::Life(event) => state.life(&event),
+            Notice::Change(change) => state.change(change),
         };
         // What one process does must not end the session of all.
         let joined = joined.unwrap_or_else(|error| {

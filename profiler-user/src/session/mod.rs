@@ -16,6 +16,7 @@ pub mod summary_json;
 mod ahead;
 mod catalog;
 mod census;
+mod changes;
 mod display;
 mod follow;
 mod groups;

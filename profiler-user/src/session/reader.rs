@@ -10,6 +10,7 @@ use profiler_common::loss::LossReason;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
+use super::changes::Change;
 use super::memory::Timeline;
 use crate::event::{Event, Stream};
 use crate::kernel::lifecycle::LifeEvent;
@@ -46,6 +47,8 @@ pub enum Notice {
     },
     /// Something happened to a process of the host.
     Life(LifeEvent),
+    /// The user wants something else to be profiled.
+    Change(Change),
     /// The records cannot be written any more; [`ReaderResult`] says why. The reader goes on without them.
     Failed,
 }

@@ -83,6 +83,15 @@ impl Roster {
         self.members.remove(&pid);
     }
 
+    /// Each target with each object of the plan that is attached in it.
+    pub(super) fn placements(&self) -> Vec<(u32, Placement)> {
+        let of = |(pid, member): (&u32, &Member)| -> Vec<_> {
+            let pairs = member.objects.iter().map(|placement| (*pid, *placement));
+            pairs.collect()
+        };
+        self.members.iter().flat_map(of).collect()
+    }
+
     pub(super) fn pids(&self) -> Vec<u32> {
         self.members.keys().copied().collect()
     }

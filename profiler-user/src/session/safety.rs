@@ -66,7 +66,7 @@ impl State {
             Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {
                 (*parent, *child)
             }
-            Notice::Life(_) | Notice::Exec { .. } | Notice::Failed => return,
+            Notice::Life(_) | Notice::Exec { .. } | Notice::Change(_) | Notice::Failed => return,
         };
         if self.roster.contains(parent) && !self.roster.has_come(child) {
             self.roster.came(child, Origin::Child);

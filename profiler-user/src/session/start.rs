@@ -9,6 +9,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::SessionError;
 use super::census::Census;
+use super::changes;
 use super::follow::End;
 use super::governor::CostModel;
 use super::groups::Groups;
@@ -54,6 +55,7 @@ pub(super) fn start(
     setup::check_permissions()?;
     capability::raise_descriptor_limit();
     let outputs = open_outputs(config)?;
+    let changes = config.changes.as_deref().map(changes::open).transpose()?;
     let memory = config.memory.as_ref().map(Memory::new).transpose()?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
@@ -83,16 +85,20 @@ pub(super) fn start(
         memory.announce(&setup.plan);
         reading.timeline = memory.timeline(&pids)?;
     }
-    let reader = Reader::start(rings, reading, sender)?;
+    let reader = Reader::start(rings, reading, sender.clone())?;
     let patient = !targets.selector.is_closed();
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
     state.recorded_names = recorded_names;
     shared.set_suspension(state.suspension.clone());
+    shared.examined(state.setup.catalog.files());
     state.shared = shared;
     state.memory = memory;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
+    if let Some(file) = changes {
+        changes::read(file, sender)?;
+    }
     state.startup = started.elapsed();
     let announcement = announcement(&state, mode);
     Ok(Session {

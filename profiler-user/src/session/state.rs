@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) detacher: Detacher,
     /// Processes that may be meant when more is known of them, and how long that is waited for.
     pub(super) doubtful: Vec<(u32, Instant)>,
+    /// Processes that the user wants no more.
+    pub(super) barred: BTreeSet<u32>,
     pub(super) title: String,
     /// From the start to the last link, and the links' part of it.
     pub(super) startup: Duration,
@@ -115,6 +117,7 @@ impl State {
             to_renew: Vec::new(),
             detacher: Detacher::default(),
             doubtful: Vec::new(),
+            barred: BTreeSet::new(),
             title: targets.title,
             startup: Duration::ZERO,
             attach_time: Duration::ZERO,

@@ -62,13 +62,13 @@ impl Shared {
         members.remove(&pid);
     }
 
-    /// A file was looked at: the next time it is mapped there is nothing to wait for.
-    pub(super) fn examined(&self, file: MappedInode) {
+    /// Files were looked at: the next time they are mapped there is nothing to wait for.
+    pub(super) fn examined(&self, files: impl Iterator<Item = MappedInode>) {
         let mut examined = self.examined.write().unwrap_or_else(PoisonError::into_inner);
         if examined.len() >= KEPT {
             examined.clear();
         }
-        examined.insert(file);
+        examined.extend(files);
     }
 
     fn has(&self, pid: u32) -> bool {

@@ -15,6 +15,11 @@ pub struct FileId {
 }
 
 impl FileId {
+    /// Major and minor number of the device, inode: as the kernel's messages have it.
+    pub fn numbers(self) -> (u32, u32, u64) {
+        (libc::major(self.device), libc::minor(self.device), self.inode)
+    }
+
     /// The file behind `path`.
     pub fn of(path: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(path)?;

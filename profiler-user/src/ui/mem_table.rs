@@ -100,20 +100,25 @@ pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String 
             &format!("lost: {} {}", thousands(*count), reason.text()),
         );
     }
-    let dropped: u64 = summary.rows.iter().map(|row| row.counters.dropped).sum();
-    if dropped > 0 {
-        line(
-            &dim,
-            &format!(
-                "note: {} blocks went with their programs (exec), or with processes that ended when the room was needed: they are not among what is alive",
-                thousands(dropped)
-            ),
-        );
+    if let Some(note) = dropped_note(summary) {
+        line(&dim, &note);
     }
     for note in family_notes(summary).iter().chain(&summary.notes) {
         line(&dim, &format!("note: {}", escaped(note)));
     }
     text
+}
+
+/// Blocks that went with the program that had them.
+fn dropped_note(summary: &MemorySummary) -> Option<String> {
+    let dropped: u64 = summary.rows.iter().map(|row| row.counters.dropped).sum();
+    (dropped > 0).then(|| {
+        format!(
+            "note: {} blocks went with their programs (exec), or with processes that ended when the room was needed: they \
+             are not among what is alive",
+            thousands(dropped)
+        )
+    })
 }
 
 /// The table of what has changed, what has grown most first.
