@@ -89,8 +89,15 @@ pub(super) fn open(path: &Path) -> Result<File, SessionError> {
 /// program.
 pub(super) fn read(file: File, notices: UnboundedSender<Notice>) -> Result<(), SessionError> {
     let reading = move || {
-        let lines = BufReader::new(file).lines().map_while(Result::ok);
-        for line in lines.filter(|line| !line.trim().is_empty()) {
+        for line in BufReader::new(file).lines() {
+            let line = match line {
+                Ok(line) if line.trim().is_empty() => continue,
+                Ok(line) => line,
+                Err(error) => {
+                    log::warn!("no more changes are read: {error}");
+                    return;
+                }
+            };
             match line.parse() {
                 Ok(change) => {
                     // The session may be gone already.

@@ -152,10 +152,11 @@ fn a_line_that_is_no_change_is_told_and_ends_nothing() {
         let mut target = Target::start(&steps(), &[]);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("changes");
-        std::fs::write(&file, "\nforget work\n").expect("a file");
+        std::fs::write(&file, b"\nforget work\n\xff\n").expect("a file");
         let options = ["--changes", &file.display().to_string(), "--function", "work"];
         let profiler = Profiler::attach(&target, mode, &options);
         profiler.wait_for_message("ebpf-prof: warn: `forget work` is no change");
+        profiler.wait_for_message("ebpf-prof: warn: no more changes are read");
         target.go();
         target.wait_for_line("first");
         let _ = target.finish().expect_status(9);

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 
 use profiler_common::loss::LossReason;
 use tests::kernel::{for_each_attach_mode, with_kernel};
-use tests::memory::follow;
+use tests::memory::{Numbers, follow};
 use tests::program::Program;
+use tests::report::Report;
 use tests::session::plain;
 use tests::target::{Outcome, Target};
 
@@ -35,6 +36,25 @@ fn true_blocks(outcome: &Outcome) -> BTreeMap<u64, u64> {
             )
         })
         .collect()
+}
+
+/// Check that the numbers are those that the program counted itself.
+fn assert_is_truth(found: &Numbers, outcome: &Outcome, report: &Report) {
+    for number in [
+        "allocations",
+        "bytes",
+        "frees",
+        "live_count",
+        "live_bytes",
+        "failed",
+    ] {
+        assert_eq!(
+            found[number],
+            outcome.truth_of(number),
+            "{number}: {:#}",
+            report.json
+        );
+    }
 }
 
 /// Check that failures, reallocations, alignments and all forms of `new` are counted as what they are.
@@ -324,21 +344,7 @@ fn mappings_are_counted_apart_from_the_heap() {
             .to_string_lossy()
             .into_owned();
         let found = report.memory(&|row| row["object"] == *name && row["family"] == "mapping");
-        for number in [
-            "allocations",
-            "bytes",
-            "frees",
-            "live_count",
-            "live_bytes",
-            "failed",
-        ] {
-            assert_eq!(
-                found[number],
-                outcome.truth_of(number),
-                "{number}: {:#}",
-                report.json
-            );
-        }
+        assert_is_truth(&found, &outcome, &report);
         report.assert_memory_is_complete();
     });
 }
@@ -358,21 +364,7 @@ fn an_allocator_of_the_users_own_is_followed_by_its_description() {
         ];
         let (outcome, report) = follow(&program, &[], mode, &options);
         let found = report.memory(&|row| row["family"] == "user");
-        for number in [
-            "allocations",
-            "bytes",
-            "frees",
-            "live_count",
-            "live_bytes",
-            "failed",
-        ] {
-            assert_eq!(
-                found[number],
-                outcome.truth_of(number),
-                "{number}: {:#}",
-                report.json
-            );
-        }
+        assert_is_truth(&found, &outcome, &report);
         report.assert_memory_is_complete();
     });
 }
