@@ -320,9 +320,11 @@ impl Kernel {
         self.holds.get(hold::SET as usize)
     }
 
-    /// Whether a hold of the kernel side is in force.
-    pub fn is_held(&self) -> bool {
-        self.last_hold() != self.holds.get(hold::RELEASED as usize)
+    /// Whether return probes are suspended now: by a hold of the kernel side, or by this process more often than the
+    /// `expected` times that are known to last.
+    pub fn is_held(&self, expected: u64) -> bool {
+        let by_kernel = self.last_hold() != self.holds.get(hold::RELEASED as usize);
+        by_kernel || self.holds.get(hold::USER as usize) > expected
     }
 
     /// Releases holds up to this number: what they were set for has been looked at.

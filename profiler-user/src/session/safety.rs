@@ -49,7 +49,7 @@ impl State {
 
     /// Says what was done, once it is in force.
     pub(super) fn tell_news(&mut self) {
-        if self.kernel.is_held() {
+        if self.kernel.is_held(self.unexamined.into()) {
             return;
         }
         for news in self.news.drain(..) {
