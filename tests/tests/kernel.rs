@@ -10,6 +10,7 @@ mod kernel {
     mod changes;
     mod containers;
     mod counts;
+    mod course;
     mod durations;
     mod ends;
     mod entries;

@@ -4,6 +4,8 @@ use std::time::Duration;
 use profiler_common::alloc::{Family, LIFETIME_BUCKETS, SIZE_BUCKETS};
 use profiler_common::loss::LossReason;
 
+use crate::target::usage::MemoryUsage;
+
 /// What is known of a line of the result. Numbers of different families are never added up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryCounters {
@@ -243,6 +245,21 @@ pub struct LiveBlockRow {
     pub caller: u64,
 }
 
+/// The memory of a process when it was last looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Its id.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// Its container; empty = it is in none.
+    pub container: String,
+    /// It has ended since.
+    pub has_ended: bool,
+    /// How much it had.
+    pub usage: MemoryUsage,
+}
+
 /// The state of a memory session, now or at its end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemorySummary {
@@ -256,6 +273,8 @@ pub struct MemorySummary {
     pub rows: Vec<MemoryRow>,
     /// Some live blocks, if they were asked for.
     pub blocks: Vec<LiveBlockRow>,
+    /// What the processes have, also those that ended meanwhile.
+    pub processes: Vec<ProcessMemory>,
     /// Mean distance of samples, bytes; none = everything was counted.
     pub sample_bytes: Option<u64>,
     /// What could not be kept.

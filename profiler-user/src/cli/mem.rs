@@ -156,6 +156,9 @@ pub struct MemOutputArgs {
     /// free, 1004 `realloc_free`, …
     #[arg(long, requires = "events")]
     pub raw: bool,
+    /// Write what each process and container has to FILE as CSV at each --interval: RSS, VMS, what is alive, and the peaks
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
     /// Write every single block that is alive at the end to the JSON, up to this many
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub blocks: usize,
@@ -212,6 +215,8 @@ pub struct MemoryConfig {
     pub blocks: usize,
     /// Where every allocation and free is written.
     pub events: Option<EventsConfig>,
+    /// Where the course of each process's memory is written.
+    pub timeline: Option<PathBuf>,
 }
 
 /// Where every allocation and free is written.
@@ -393,6 +398,7 @@ fn session(
                 path,
                 raw: output.raw,
             }),
+            timeline: output.timeline,
         }),
     })
 }

@@ -16,12 +16,19 @@ pub struct PlotArgs {
     #[arg(
         long,
         value_name = "COLUMN",
-        help = "Against this column [default: time_ns, or the number of the record]"
+        help = "Against this column [default: the time, or the number of the record]"
     )]
     pub x: Option<String>,
     /// Draw a line for each value of this column, such as pid, tid or function
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(
+        long,
+        value_name = "COLUMN",
+        help = "Draw a line for each value of this column, such as pid, tid or function [default: who, if there is one]"
+    )]
     pub by: Option<String>,
+    /// Draw the sum of all numbers until then: of value2 of events, what is alive
+    #[arg(long)]
+    pub sum: bool,
     /// Write this above the picture [default: the column and the file]
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
@@ -41,6 +48,8 @@ pub struct PlotConfig {
     pub x: Option<String>,
     /// A line for each of its values.
     pub by: Option<String>,
+    /// Numbers are added up.
+    pub sum: bool,
     /// What is written above it; none = what it shows.
     pub title: Option<String>,
     /// Where it goes.
@@ -67,6 +76,7 @@ impl TryFrom<PlotArgs> for PlotConfig {
             y,
             x,
             by,
+            sum,
             title,
             output,
         }: PlotArgs,
@@ -88,6 +98,7 @@ impl TryFrom<PlotArgs> for PlotConfig {
             y,
             x,
             by,
+            sum,
             title,
             output,
             picture,

@@ -16,6 +16,8 @@ pub(super) fn unit_of(column: &str) -> Unit {
     match known {
         Some(column) => column.unit,
         None if column.ends_with("_ns") => Unit::Nanoseconds,
+        // Of events.
+        None if column == "value2" => Unit::Bytes,
         None if column == "bytes" || column.ends_with("_bytes") => Unit::Bytes,
         None => Unit::None,
     }

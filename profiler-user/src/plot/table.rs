@@ -8,8 +8,12 @@ use super::scale::unit_of;
 use crate::cli::plot::PlotConfig;
 use crate::record::Unit;
 
-/// What records tell the time by.
+/// What records tell the time by, in ns; and what events call it, which have this column beside it.
 const TIME: &str = "time_ns";
+const EVENT_TIME: &str = "time";
+const EVENT_VALUE: &str = "value2";
+/// What tells lines about processes from those about containers, and about all.
+const WHO: &str = "who";
 /// The column with the kind of a record, and the kind that is none.
 const KIND: &str = "type";
 const LOST: &str = "lost";
@@ -44,6 +48,7 @@ pub(super) struct Table {
 /// Where the cells are.
 struct Columns {
     x: Option<usize>,
+    x_is_time: bool,
     y: usize,
     by: Option<usize>,
     kind: Option<usize>,
@@ -78,6 +83,46 @@ impl Number {
             (Self::Whole(end), Self::Whole(start)) => end.wrapping_sub(start) as f64,
             (end, start) => end.value() - start.value(),
         }
+    }
+}
+
+impl Axis {
+    /// Time is shown from the first record on.
+    fn named(self, is_time: bool) -> Self {
+        if is_time {
+            Self {
+                name: "time since the first record".to_owned(),
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
+    /// What numbers are that were added up.
+    fn summed(self, is_sum: bool) -> Self {
+        if is_sum {
+            Self {
+                name: format!("sum of {}", self.name),
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+}
+
+/// Whether a column tells the time, in ns.
+fn is_time(header: &[String], name: &str) -> bool {
+    name == TIME || (name == EVENT_TIME && header.iter().any(|other| other == EVENT_VALUE))
+}
+
+/// Each point becomes the sum of all until then.
+fn add_up(points: &mut [(f64, f64)]) {
+    let mut sum = 0.0;
+    for (_, y) in points {
+        sum += *y;
+        *y = sum;
     }
 }
 
@@ -129,16 +174,15 @@ impl Reading<'_> {
         for series in &mut series {
             // Records of different CPUs can change places.
             series.points.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        }
-        let x = if columns.x.is_some() && x.name == TIME {
-            Axis {
-                name: "time since the first record".to_owned(),
-                ..x
+            if self.config.sum {
+                add_up(&mut series.points);
             }
-        } else {
-            x
-        };
-        Ok(Table { x, y, series })
+        }
+        Ok(Table {
+            x: x.named(columns.x_is_time),
+            y: y.summed(self.config.sum),
+            series,
+        })
     }
 
     fn columns(&self, header: &[String]) -> Result<(Columns, Axis, Axis), PlotError> {
@@ -146,12 +190,19 @@ impl Reading<'_> {
         let y = found(&self.config.y)?;
         let x = match &self.config.x {
             Some(name) => Some(found(name)?),
-            None => header.iter().position(|name| name == TIME),
+            None => header.iter().position(|name| is_time(header, name)),
         };
-        let by = self.config.by.as_ref().map(found).transpose()?;
+        let by = match &self.config.by {
+            Some(name) => Some(found(name)?),
+            None => header.iter().position(|name| name == WHO),
+        };
         let axis = |column: usize| Axis {
             name: header[column].clone(),
-            unit: unit_of(&header[column]),
+            unit: if is_time(header, &header[column]) {
+                Unit::Nanoseconds
+            } else {
+                unit_of(&header[column])
+            },
         };
         let record = || Axis {
             name: "record".to_owned(),
@@ -159,6 +210,7 @@ impl Reading<'_> {
         };
         let columns = Columns {
             x,
+            x_is_time: x.is_some_and(|x| is_time(header, &header[x])),
             y,
             by,
             kind: header.iter().position(|name| name == KIND),
@@ -205,9 +257,10 @@ impl Reading<'_> {
             let Some((x, y)) = x.zip(self.number(&row, columns.y, y_axis)?) else {
                 continue;
             };
-            let x = match x_axis.name.as_str() {
-                TIME => x.since(*start.get_or_insert(x)),
-                _ => x.value(),
+            let x = if columns.x_is_time {
+                x.since(*start.get_or_insert(x))
+            } else {
+                x.value()
             };
             let name = columns.by.map_or("", |column| &row[column]);
             let number = numbers.get(name).copied().unwrap_or_else(|| {

@@ -29,6 +29,7 @@ fn drawn(
         y: "RSS".to_owned(),
         x: None,
         by: None,
+        sum: false,
         title: None,
         output,
         picture,
@@ -53,6 +54,33 @@ fn a_recording_becomes_its_golden_picture() {
     let picture = svg(RECORDING, |_| ());
     let expected = include_str!("golden.svg");
     assert!(picture == expected, "{picture}\nexpected:\n{expected}");
+}
+
+#[test]
+fn the_sum_of_the_sizes_of_events_is_what_is_alive() {
+    let events = "time,value1,value2,event\n1000,4096,100,malloc\n2000,8192,50,malloc\n4000,4096,-100,free\n";
+    let sums = "time,value1,value2,event\n1000,4096,100,malloc\n2000,8192,150,malloc\n4000,4096,50,free\n";
+    let of = |recording, sum| {
+        svg(recording, |config| {
+            (config.y, config.sum) = ("value2".to_owned(), sum);
+        })
+    };
+    let (summed, plain) = (of(events, true), of(sums, false));
+    assert_eq!(paths(&summed), paths(&plain));
+    assert_ne!(paths(&summed), paths(&of(events, false)));
+    assert!(summed.contains("sum of value2 [bytes]"), "{summed}");
+    assert!(summed.contains("time since the first record"), "{summed}");
+}
+
+#[test]
+fn lines_about_processes_and_about_all_are_told_apart() {
+    let course = "time_ns,who,RSS\n1,web 7,100\n1,db 8,50\n1,all,150\n2,web 7,120\n2,db 8,50\n2,all,170\n";
+    let picture = svg(course, |_| ());
+    assert_eq!(paths(&picture).len(), 3, "{picture}");
+    assert!(
+        ["web 7", "db 8", "all"].iter().all(|who| picture.contains(who)),
+        "{picture}"
+    );
 }
 
 #[test]

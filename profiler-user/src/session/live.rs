@@ -102,6 +102,9 @@ impl Session {
             // What happened between the first look and the first message.
             let late = state.rescan();
             events.watch_ends(&mut state, late);
+            if state.has_course() {
+                state.look_at_processes();
+            }
             // Only now: who waits for this line may send a signal at once.
             announce(&announcement);
             events.run(&mut state, &mut display, &mut notices).await
@@ -148,6 +151,8 @@ struct EventLoop {
     terminate: Signal,
     hangup: Signal,
     refresh: Interval,
+    /// When the course of processes' memory is looked at.
+    course: Interval,
     observe: Interval,
     rescan: Interval,
     deadline: Option<tokio::time::Instant>,
@@ -183,6 +188,7 @@ impl EventLoop {
             terminate: handler(SignalKind::terminate())?,
             hangup: handler(SignalKind::hangup())?,
             refresh: every(settings.display.interval),
+            course: every(settings.display.interval),
             observe: every(state.observe_period()),
             rescan: every(settings.rescan_every),
             deadline: settings
@@ -262,6 +268,7 @@ impl EventLoop {
                     self.watch_ends(state, joined);
                     state.tell_news();
                 }
+                _ = self.course.tick(), if state.has_course() => state.look_at_processes(),
                 _ = self.refresh.tick(), if display.is_live() => {
                     if !state.refresh_memory(display)? {
                         let summary = state.summary(display.view());

@@ -15,6 +15,7 @@ pub mod mappings;
 pub mod outside;
 pub mod process;
 pub mod selector;
+pub mod usage;
 
 mod cgroup;
 mod containers;

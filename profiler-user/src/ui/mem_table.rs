@@ -6,12 +6,13 @@ use profiler_common::alloc::Family;
 use super::View;
 use super::grid::{self, GridColumn, Shape};
 use super::number::{self, thousands};
+use super::process_memory;
 use crate::aggregate::memory::{FamilySummary, MemoryCounters, MemoryRow, MemorySummary};
 use crate::record::escape::escaped;
 use crate::ui::mem_view::{MemShown, MemSort, MemView};
 
 /// Lines of the header that a table leaves room for.
-const OTHER_LINES: usize = 6;
+const OTHER_LINES: usize = 7;
 
 /// A line of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,9 @@ pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String 
     );
     for family in &summary.families {
         line(&plain, &family_line(family, &summary.total(family.family)));
+    }
+    if let Some(processes) = process_memory::line(&summary.processes) {
+        line(&plain, &processes);
     }
     let rows = sorted(&summary.rows, shown);
     let room = view

@@ -12,6 +12,7 @@ pub mod mem_view;
 pub mod number;
 pub mod plan_table;
 pub mod plan_text;
+mod process_memory;
 pub mod table;
 pub mod terminal;
 

@@ -4,10 +4,13 @@ use std::path::Path;
 use profiler_common::alloc::Family;
 use serde_json::{Map, Value, json};
 
-use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemoryCounters, MemoryRow, MemorySummary};
+use crate::aggregate::memory::{
+    FamilySummary, LiveBlockRow, MemoryCounters, MemoryRow, MemorySummary, ProcessMemory,
+};
 use crate::cli::mem::MemoryConfig;
 use crate::kernel::AttachMode;
 use crate::session::SessionError;
+use crate::target::usage::MemoryUsage;
 
 /// The result.
 pub(super) fn text(
@@ -32,6 +35,7 @@ fn document(summary: &MemorySummary, config: &MemoryConfig, mode: AttachMode) ->
         families,
         rows,
         blocks,
+        processes,
         sample_bytes,
         losses,
         notes,
@@ -55,6 +59,7 @@ fn document(summary: &MemorySummary, config: &MemoryConfig, mode: AttachMode) ->
         "families": totals,
         "rows": rows.iter().map(row_value).collect::<Vec<_>>(),
         "blocks": blocks.iter().map(block_value).collect::<Vec<_>>(),
+        "processes": processes.iter().map(process_value).collect::<Vec<_>>(),
         "loss": loss,
         "notes": notes,
     })
@@ -117,6 +122,33 @@ fn block_value(block: &LiveBlockRow) -> Value {
         "tid": block.tid,
         "family": block.family.name(),
         "caller": block.caller,
+    })
+}
+
+fn process_value(process: &ProcessMemory) -> Value {
+    let MemoryUsage {
+        rss,
+        rss_peak,
+        vms,
+        vms_peak,
+        anonymous,
+        file,
+        shared,
+        swap,
+    } = process.usage;
+    json!({
+        "pid": process.pid,
+        "comm": process.comm,
+        "container": process.container,
+        "ended": process.has_ended,
+        "rss_bytes": rss,
+        "rss_peak_bytes": rss_peak,
+        "vms_bytes": vms,
+        "vms_peak_bytes": vms_peak,
+        "anonymous_bytes": anonymous,
+        "file_bytes": file,
+        "shared_bytes": shared,
+        "swap_bytes": swap,
     })
 }
 

@@ -1,4 +1,5 @@
 //! A session that follows allocations: what the kernel side has counted, by call site, with names.
+mod course;
 pub mod diff;
 mod files;
 mod json;
@@ -27,6 +28,7 @@ use crate::target::identity::{Attribute, Identity};
 use crate::ui::mem_table;
 use crate::ui::mem_view::MemView;
 
+use course::Course;
 use files::OutputFile;
 use sites::SiteNames;
 use timeline::Functions;
@@ -48,6 +50,7 @@ pub(super) struct Memory {
     looked: Option<(Instant, Duration)>,
     aged: Aged,
     functions: Functions,
+    course: Course,
     /// The numbers of processes that ended, or execute another program now.
     gone: HashSet<u32>,
 }
@@ -68,6 +71,10 @@ impl Memory {
     /// Opens the outputs: one that cannot be written costs the target nothing.
     pub(super) fn new(config: &MemoryConfig) -> Result<Self, SessionError> {
         let outputs = config.outputs.iter().map(OutputFile::create);
+        let course = config.timeline.as_ref().map(|path| {
+            let course = Course::create(path, &config.families);
+            course.map_err(failed(path))
+        });
         Ok(Self {
             config: config.clone(),
             names: SiteNames::new(),
@@ -77,6 +84,7 @@ impl Memory {
             looked: None,
             aged: Aged::default(),
             functions: Functions::default(),
+            course: course.transpose()?.unwrap_or_default(),
             gone: HashSet::new(),
         })
     }
@@ -140,6 +148,7 @@ impl Memory {
         let numbers = 1..heap.processes_in_use();
         let own = numbers.filter(|number| heap.processes.get(*number).tgid == pid);
         self.gone.extend(own.map(|number| number as u32));
+        self.course.left(pid);
     }
 
     /// What programs had alive that were replaced by others is gone.
@@ -287,6 +296,7 @@ impl State {
             return Ok(None);
         };
         let Snapshot { mut summary } = memory.snapshot(heap, (&self.setup.plan, is_last))?;
+        summary.processes = memory.course.processes();
         summary.title.clone_from(&self.title);
         summary.elapsed = self.elapsed();
         summary.losses = LossReason::ALL
@@ -306,6 +316,9 @@ impl State {
 
     /// Shows the table of now. `false`: allocations are not what is followed.
     pub(super) fn refresh_memory(&mut self, display: &mut Display) -> Result<bool, SessionError> {
+        if !self.has_course() {
+            self.look_at_processes();
+        }
         let Some(summary) = self.memory_summary(false)? else {
             return Ok(false);
         };
@@ -320,6 +333,7 @@ impl State {
     pub(super) fn conclude_memory(mut self, reader: Reader, display: Display) -> Result<bool, SessionError> {
         self.ended_after = Some(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
+        self.look_at_processes();
         let mut summary = self.memory_summary(true)?.unwrap_or_default();
         match reader.finish(&summary.losses).timeline {
             None | Some(Ok((_, 0))) => {}
@@ -331,6 +345,9 @@ impl State {
         let Some(mut memory) = self.memory.take() else {
             return Ok(false);
         };
+        if let Err((path, error)) = memory.course.finish() {
+            return Err(failed(&path)(error));
+        }
         for output in std::mem::take(&mut memory.outputs) {
             let format = output.format;
             output.write(&match format {

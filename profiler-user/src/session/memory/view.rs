@@ -92,6 +92,13 @@ pub(super) fn rows(source: &Source<'_>) -> Vec<MemoryRow> {
     rows
 }
 
+/// The family of what a site calls for memory.
+pub(super) fn family_of(plan: &Plan, site: &SiteStats) -> Family {
+    let function = plan.functions.get(site.key.function as usize);
+    let allocator = function.and_then(|function| function.allocator);
+    allocator.map_or(Family::Heap, |allocator| allocator.shape.family)
+}
+
 /// Counts become numbers of allocations.
 fn in_whole_numbers(counters: &mut MemoryCounters, unit: u64) {
     if unit == 1 {
@@ -165,9 +172,7 @@ impl Source<'_> {
     }
 
     fn family(&self, site: &SiteStats) -> Family {
-        let function = self.plan.functions.get(site.key.function as usize);
-        let allocator = function.and_then(|function| function.allocator);
-        allocator.map_or(Family::Heap, |allocator| allocator.shape.family)
+        family_of(self.plan, site)
     }
 
     fn allocator(&self, site: &SiteStats) -> String {
