@@ -9,8 +9,10 @@ mod large;
 mod library;
 mod lines;
 mod machine;
+mod memleak;
 mod memory;
 mod process;
+mod programs;
 mod recording;
 mod report;
 mod rss;
@@ -45,7 +47,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, record-rss, mem-pair, mem-sampled, mem-live, attach, memory,
+    /// latency-landing-pad, accounting, event-path, record, record-rss, mem-pair, mem-sampled, mem-live,
+    /// mem-sqlite-heaptrack, mem-sqlite-memleak, mem-python-heaptrack, mem-python-memleak, attach, memory,
     /// first-symbol, symbol-memory, appear, idle, symbolize
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
@@ -140,6 +143,12 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
     if choice.admits(&memory::LIVE) {
         step(memory::LIVE.what, "two minutes");
         measured.push(memory::measure_live(tools, program, runs)?);
+    }
+    for program in programs::PROGRAMS {
+        if choice.admits_any(program.rows()) {
+            step(program.rows()[0].what, "a minute");
+            measured.append(&mut program.measure(tools, runs)?);
+        }
     }
     if choice.admits_any(&[large::ATTACH, large::MEMORY]) {
         step(large::ATTACH.what, "two minutes");

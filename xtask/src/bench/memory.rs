@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     calls::ORDER,
+    memleak,
     process::{Heard, Process},
     report::{Measured, Row, Side, Unit},
     statistics::Samples,
@@ -84,13 +85,7 @@ impl Watcher {
                 process.wait_for("ebpf-prof: attached")?;
                 Ok(process)
             }
-            Self::Memleak => {
-                let mut command = Command::new("memleak-bpfcc");
-                command.args(["-p", &pid, "1"]);
-                let mut process = Process::start(&mut command, Heard::Stdout, "start memleak")?;
-                process.wait_for("stacks with outstanding allocations")?;
-                Ok(process)
-            }
+            Self::Memleak => memleak::start(target.pid()),
             Self::Bpftrace => {
                 let libc = target.file(Work::MallocFree).display().to_string();
                 let script = format!(

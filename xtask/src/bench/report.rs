@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{machine::Machine, statistics::Samples};
 use crate::exec::{Failure, Outcome};
 
-/// A promise: the figure is at most `must_be`.
+/// A promise: the figure is at most `must_be`. Infinity promises nothing but that nothing is lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     /// What `--rows` looks for.
@@ -156,7 +156,11 @@ fn cells(measured: &Measured) -> [String; 6] {
     [
         row.what.to_owned(),
         row.unit.show(*figure),
-        format!("≤ {}", row.unit.show(row.must_be)),
+        if row.must_be.is_finite() {
+            format!("≤ {}", row.unit.show(row.must_be))
+        } else {
+            "–".to_owned()
+        },
         if measured.is_met() { "yes" } else { "NO" }.to_owned(),
         lost.to_string(),
         sides.join(", "),

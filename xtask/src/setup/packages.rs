@@ -92,6 +92,13 @@ pub(super) const TESTS: &[Need] = &[
     },
 ];
 
+/// The headers of the distribution's kernel: a file that tells that they are there, and the package.
+const HEADERS: [&str; 2] = if cfg!(target_arch = "aarch64") {
+    ["/usr/share/doc/linux-headers-arm64", "linux-headers-arm64"]
+} else {
+    ["/usr/share/doc/linux-headers-amd64", "linux-headers-amd64"]
+};
+
 /// What the benchmark needs.
 pub(super) const BENCH: &[Need] = &[
     Need {
@@ -109,6 +116,19 @@ pub(super) const BENCH: &[Need] = &[
     Need {
         found_by: "memleak-bpfcc",
         package: "bpfcc-tools",
+    },
+    // What `memleak` compiles against.
+    Need {
+        found_by: HEADERS[0],
+        package: HEADERS[1],
+    },
+    Need {
+        found_by: "heaptrack",
+        package: "heaptrack",
+    },
+    Need {
+        found_by: "sqlite3",
+        package: "sqlite3",
     },
     Need {
         found_by: "llvm-symbolizer",
