@@ -137,6 +137,9 @@ pub struct AllocatorArgs {
     /// How probes are attached: the best that the kernel has, or this one
     #[arg(long, value_name = "MODE", default_value = "auto", value_parser = attach_mode())]
     pub attach_mode: AttachMode,
+    /// How results are seen: by return probes where they cannot harm the target, or never by these
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = returns())]
+    pub returns: ReturnsChoice,
 }
 
 /// Where it goes.
@@ -348,6 +351,7 @@ fn session(
         isolate,
         dry_run,
         attach_mode,
+        returns,
     } = allocators;
     if limits.max_map_memory < LEAST_MEMORY {
         return Err(ConfigError::TooLittleMemory);
@@ -361,7 +365,7 @@ fn session(
         selection: SelectionConfig::default(),
         probing: ProbingConfig {
             attach_mode: kernel_mode(attach_mode),
-            returns: ReturnsChoice::Auto,
+            returns,
             site: SiteChoice::Planned,
             // Every program allocates: all others would pay for probes in the C library that reach them.
             isolate: isolate || !children,
@@ -502,6 +506,18 @@ fn by() -> impl clap::builder::TypedValueParser<Value = MemBy> {
 
 fn sort() -> impl clap::builder::TypedValueParser<Value = MemSort> {
     one_of(MemSort::ALL.map(|sort| (sort.name(), "", sort)))
+}
+
+/// Without its return nobody knows what a call allocated.
+fn returns() -> impl clap::builder::TypedValueParser<Value = ReturnsChoice> {
+    one_of([
+        ("auto", "chosen for each function", ReturnsChoice::Auto),
+        (
+            "sites",
+            "probes on the functions' own exits: dearer",
+            ReturnsChoice::Sites,
+        ),
+    ])
 }
 
 fn stack() -> impl clap::builder::TypedValueParser<Value = StackChoice> {

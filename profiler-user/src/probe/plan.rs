@@ -76,7 +76,7 @@ pub enum ExitSitesReason {
     Go,
     /// A garbage collector reads return addresses from the stack.
     StackScan,
-    /// The target runs under seccomp, or the kernel has CVE-2025-21834.
+    /// The kernel has CVE-2025-21834: return probes end what runs under seccomp, or will.
     Seccomp,
     /// The process cancels threads, which unwinds frames that have clean-ups.
     Cancellation,

@@ -175,9 +175,9 @@ fn allocators_get_return_probes_even_among_exceptions() {
             .iter()
             .any(|it| it.name == "strlen" && it.reason == LeftOutReason::Ifunc)
     );
-    // Under seccomp there are none at all, not even on demand.
+    // Where the kernel has the defect there are none at all, not even on demand.
     let facts = ProcessFacts {
-        seccomp: true,
+        return_probe_defect: true,
         ..ProcessFacts::default()
     };
     let asked = Request {

@@ -18,14 +18,12 @@ use crate::object::{Evidence, Evidences, Function, Machine, ObjectFile};
 pub struct ProcessFacts {
     /// What the objects that it maps speak for.
     pub evidences: Evidences,
-    /// It runs under seccomp.
-    pub seccomp: bool,
-    /// The kernel has CVE-2025-21834.
+    /// The kernel has CVE-2025-21834: return probes end what runs under seccomp, or will.
     pub return_probe_defect: bool,
 }
 
 impl ProcessFacts {
-    /// What a process's objects tell; nothing about seccomp and the kernel.
+    /// What a process's objects tell; nothing about the kernel.
     pub fn of_objects<'a>(objects: impl IntoIterator<Item = &'a ObjectFile>) -> Self {
         let evidences = objects.into_iter().map(|object| *object.evidences());
         Self {
@@ -44,7 +42,7 @@ impl ProcessFacts {
     }
 
     fn forbids_return_probes(self) -> bool {
-        self.seccomp || self.return_probe_defect
+        self.return_probe_defect
     }
 }
 

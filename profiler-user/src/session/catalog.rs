@@ -245,7 +245,6 @@ impl Catalog {
         }
         let wider = ProcessFacts {
             evidences: self.facts.evidences.union(facts.evidences),
-            seccomp: self.facts.seccomp || facts.seccomp,
             return_probe_defect: self.facts.return_probe_defect || facts.return_probe_defect,
         };
         if wider == self.facts {

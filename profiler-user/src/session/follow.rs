@@ -14,7 +14,6 @@ use crate::kernel::Reach;
 use crate::kernel::lifecycle::{LifeEvent, Mapping};
 use crate::object::{ObjectError, is_system_library};
 use crate::probe::plan::Placement;
-use crate::probe::returns::ProcessFacts;
 use crate::target::TargetError;
 use crate::target::process::{MappedFile, Process, start_ticks};
 
@@ -199,14 +198,6 @@ impl State {
         let circumstances = process.circumstances()?;
         if let Some(warning) = process.debugged(&circumstances) {
             log::warn!("{warning}");
-        }
-        if circumstances.seccomp && self.kernel.reach != Reach::Everyone {
-            let seccomp = ProcessFacts {
-                seccomp: true,
-                ..ProcessFacts::default()
-            };
-            let learnt = self.setup.catalog.learn(&mut self.setup.plan, seccomp)?;
-            self.renew(learnt)?;
         }
         let ahead = ahead::files(&process, self.setup.catalog.scope().request());
         let files: Vec<MappedFile> = process.mapped_files()?.into_iter().chain(ahead).collect();

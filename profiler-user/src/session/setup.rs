@@ -141,7 +141,7 @@ pub fn plan(
     let request = request(config)?;
     let finder = finder(&config.symbols);
     let mut warnings = Vec::new();
-    let mut facts = first_facts(reach);
+    let facts = first_facts(reach);
     let mut files: BTreeMap<FileId, (MappedFile, Vec<u32>)> = BTreeMap::new();
     for process in processes {
         let (circumstances, mapped) = match (process.circumstances(), process.mapped_files()) {
@@ -150,7 +150,6 @@ pub fn plan(
             (Err(_), _) | (_, Err(_)) if processes.len() > 1 && process.has_ended() => continue,
             (circumstances, mapped) => (circumstances?, mapped?),
         };
-        facts.seccomp |= circumstances.seccomp && reach != Reach::Everyone;
         warnings.extend(process.debugged(&circumstances));
         for file in mapped.into_iter().chain(ahead::files(process, &request)) {
             let is_main = file.is_main;

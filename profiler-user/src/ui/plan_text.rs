@@ -48,7 +48,9 @@ pub const fn exit_sites_reason(reason: ExitSitesReason) -> &'static str {
         ExitSitesReason::StackScan => {
             "a garbage collector reads return addresses from the stack (OCaml, native Java)"
         }
-        ExitSitesReason::Seccomp => "return probes break under seccomp, or on this kernel (CVE-2025-21834)",
+        ExitSitesReason::Seccomp => {
+            "on this kernel return probes break what runs under seccomp (CVE-2025-21834)"
+        }
         ExitSitesReason::Cancellation => "the process cancels threads",
         ExitSitesReason::ReturnAddress => "it keeps or judges its return address, or returns twice",
         ExitSitesReason::Forced => "`--returns sites` asks for it",

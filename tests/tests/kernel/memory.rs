@@ -487,13 +487,16 @@ fn blocks_of_processes_that_ended_make_room() {
     });
 }
 
-/// Check that without return probes, as under seccomp, the functions' own exits show the same.
+/// Check that without return probes the functions' own exits show the same, and that seccomp is in nobody's way.
 #[test]
-fn under_seccomp_exits_show_what_return_probes_would() {
+fn exits_show_what_return_probes_would_also_under_seccomp() {
     let program = heap();
     for_each_attach_mode(|mode| {
-        for arguments in [&["sealed", "edges"][..], &["sealed", "threads", "4", "500"]] {
-            let (outcome, report) = follow(&program, arguments, mode, &["--blocks", "100000"]);
+        let edges = &["sealed", "edges"][..];
+        let threads = &["sealed", "threads", "4", "500"][..];
+        for (arguments, returns) in [(edges, "sites"), (threads, "sites"), (threads, "auto")] {
+            let options = ["--blocks", "100000", "--returns", returns];
+            let (outcome, report) = follow(&program, arguments, mode, &options);
             let truth = outcome.truth();
             let found = report.memory_of(&program);
             for name in [
