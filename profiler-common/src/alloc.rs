@@ -342,6 +342,9 @@ impl SiteStats {
     }
 }
 
+/// How many freed addresses are remembered, at most; a power of two.
+pub const FREED_SLOTS: usize = 1 << 16;
+
 /// What is known of a family as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(128))]
@@ -354,7 +357,7 @@ pub struct FamilyTotals {
     pub epoch: u64,
     /// When, `CLOCK_MONOTONIC`, ns.
     pub peak_ns: u64,
-    /// Frees of addresses that are not known: allocated before the attach, or freed twice.
+    /// Frees of addresses that are not known: allocated before the attach, or freed twice too long ago.
     pub unknown_frees: u64,
     /// Frees in a forked process of what its parent allocated before the fork.
     pub inherited_frees: u64,
@@ -368,8 +371,10 @@ pub struct FamilyTotals {
     /// Frees of addresses that were allocated where there was no room to remember them cannot be told from
     /// [`Self::unknown_frees`]; this is how many there may be.
     pub untracked: u64,
+    /// Frees of addresses that had been freed since the attach, and not allocated since: freed twice.
+    pub double_frees: u64,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 /// A process, under a number that it keeps until it executes another program.

@@ -37,6 +37,9 @@ int main(void)
     failed += KEEP(pool_take(0, 1, 1 << 20)) == NULL;
     pool_give(0, second);
     pool_give(0, NULL);
+    /* Freed twice, and freed without having been allocated. */
+    pool_give(0, second);
+    pool_give(0, pool + sizeof pool - 8);
     truth("allocations", first != NULL ? 3 : 0);
     truth("bytes", 330);
     truth("frees", 1);

@@ -6,7 +6,7 @@ use profiler_common::alloc::{Family, LiveBlock, LiveKey, SiteKey, StackChoice};
 use profiler_common::event::AllocEventKind;
 use profiler_common::loss::LossReason;
 
-use crate::heap::events;
+use crate::heap::{events, freed};
 use crate::heap::maps::{self, LIVE};
 use crate::heap::process;
 use crate::heap::sites::{self, Account};
@@ -83,6 +83,7 @@ pub(crate) fn allocated(allocation: &Allocation) {
         account.allocated(allocation.size, allocation.now_ns);
     } else {
         common::lose(LossReason::LiveFull);
+        freed::forget(&key);
         account.untracked(allocation.size);
     }
 }
@@ -123,6 +124,7 @@ pub(crate) fn take(key: &LiveKey) -> Option<LiveBlock> {
 pub(crate) fn put_back(key: &LiveKey, block: &LiveBlock) {
     if LIVE.insert(key, block, 0).is_err() {
         common::lose(LossReason::LiveFull);
+        freed::forget(key);
         if let Some(account) = Account::of(block.site, key.family) {
             account.forgotten(block.size);
         }
@@ -136,6 +138,7 @@ pub(crate) fn release(thread: &mut HeapThread, key: &LiveKey, block: &LiveBlock,
     if temporary {
         thread.last_address = 0;
     }
+    freed::note(key);
     if let Some(account) = Account::of(block.site, key.family) {
         account.freed(block.size, now_ns.saturating_sub(block.time_ns), temporary);
     }
@@ -216,8 +219,10 @@ pub(crate) fn unknown(key: &LiveKey, distance: u64) {
     unsafe {
         let counter = if key.family == Family::Mapping as u32 {
             &raw mut (*totals).partial_unmaps
-        } else if distance.wrapping_add(OWN_CODE) < 2 * OWN_CODE {
+        } else if key.family == Family::Heap as u32 && distance.wrapping_add(OWN_CODE) < 2 * OWN_CODE {
             &raw mut (*totals).internal_frees
+        } else if freed::has(key) {
+            &raw mut (*totals).double_frees
         } else {
             &raw mut (*totals).unknown_frees
         };

@@ -3,7 +3,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{Array, HashMap, StackTrace};
 use aya_ebpf::macros::btf_map;
 use profiler_common::alloc::{
-    FAMILIES, FamilyTotals, HeapConfig, LiveBlock, LiveKey, ProcessInfo, STACK_DEPTH, SiteKey, SiteStats,
+    FAMILIES, FREED_SLOTS, FamilyTotals, HeapConfig, LiveBlock, LiveKey, ProcessInfo, STACK_DEPTH, SiteKey, SiteStats,
 };
 
 use crate::heap::thread::HeapThread;
@@ -41,6 +41,10 @@ pub(crate) static HEAP_GIVEN: Array<u64, 2, MMAPABLE> = Array::new();
 /// What is known of each family.
 #[btf_map]
 pub(crate) static FAMILY_TOTALS: Array<FamilyTotals, FAMILIES, MMAPABLE> = Array::new();
+
+/// Addresses that were freed ([`crate::heap::freed`]).
+#[btf_map]
+pub(crate) static FREED: Array<u64, FREED_SLOTS, 0> = Array::new();
 
 /// By process id: the number of the process.
 #[btf_map]

@@ -216,6 +216,8 @@ pub struct FamilySummary {
     pub peak_after: Option<Duration>,
     /// Frees of addresses that are not known.
     pub unknown_frees: u64,
+    /// Frees of addresses that had been freed before.
+    pub double_frees: u64,
     /// Frees in a forked process of what its parent had allocated.
     pub inherited_frees: u64,
     /// Allocations at addresses that were alive.

@@ -237,7 +237,11 @@ fn family_notes(summary: &MemorySummary) -> Vec<String> {
         for (count, what) in [
             (
                 family.unknown_frees,
-                "frees of addresses that are not known: allocated before the attach or where there was no room, or freed twice",
+                "frees of addresses that are not known: allocated before the attach or where there was no room",
+            ),
+            (
+                family.double_frees,
+                "frees of addresses that were freed before and not allocated since, as far as was seen: freed twice",
             ),
             (
                 family.inherited_frees,

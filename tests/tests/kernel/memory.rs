@@ -365,6 +365,8 @@ fn an_allocator_of_the_users_own_is_followed_by_its_description() {
         let (outcome, report) = follow(&program, &[], mode, &options);
         let found = report.memory(&|row| row["family"] == "user");
         assert_is_truth(&found, &outcome, &report);
+        let frees = ["double_frees", "unknown_frees"].map(|number| report.family("user", number));
+        assert_eq!(frees, [1, 1], "{:#}", report.json);
         report.assert_memory_is_complete();
     });
 }

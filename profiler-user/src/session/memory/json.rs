@@ -72,6 +72,7 @@ fn family_value(family: &FamilySummary, summary: &MemorySummary) -> Value {
     value["peak_bytes"] = json!(family.peak_bytes);
     value["peak_after_ns"] = json!(family.peak_after.map(|after| after.as_nanos() as u64));
     value["unknown_frees"] = json!(family.unknown_frees);
+    value["double_frees"] = json!(family.double_frees);
     value["inherited_frees"] = json!(family.inherited_frees);
     value["missed_frees"] = json!(family.missed_frees);
     value["internal_frees"] = json!(family.internal_frees);

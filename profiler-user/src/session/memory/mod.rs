@@ -271,6 +271,7 @@ impl Memory {
                 peak_after: (totals.peak_ns > 0)
                     .then(|| Duration::from_nanos(totals.peak_ns.saturating_sub(self.attached_ns))),
                 unknown_frees: totals.unknown_frees,
+                double_frees: totals.double_frees,
                 inherited_frees: totals.inherited_frees,
                 missed_frees: totals.missed_frees,
                 partial_unmaps: totals.partial_unmaps,
