@@ -6,11 +6,11 @@ use profiler_common::alloc::{Family, LiveBlock, LiveKey, SiteKey, StackChoice};
 use profiler_common::event::AllocEventKind;
 use profiler_common::loss::LossReason;
 
-use crate::heap::{events, freed};
 use crate::heap::maps::{self, LIVE};
 use crate::heap::process;
 use crate::heap::sites::{self, Account};
 use crate::heap::thread::{Freed, HeapThread};
+use crate::heap::{events, freed};
 use crate::probes::Registers;
 use crate::{atomic, maps as common};
 

@@ -3,7 +3,8 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{Array, HashMap, StackTrace};
 use aya_ebpf::macros::btf_map;
 use profiler_common::alloc::{
-    FAMILIES, FREED_SLOTS, FamilyTotals, HeapConfig, LiveBlock, LiveKey, ProcessInfo, STACK_DEPTH, SiteKey, SiteStats,
+    FAMILIES, FREED_SLOTS, FamilyTotals, HeapConfig, LiveBlock, LiveKey, ProcessInfo, STACK_DEPTH, SiteKey,
+    SiteStats,
 };
 
 use crate::heap::thread::HeapThread;
