@@ -55,6 +55,10 @@ pub struct KernelConfig {
     pub task_signal: u32,
     /// Offset of `live`, the number of threads, in `signal_struct`; 0 = unknown.
     pub signal_live: u32,
+    /// 1 = calls and returns say who called.
+    pub callers: u32,
+    /// Zero.
+    pub reserved: u32,
     /// What calls and returns say of their process's memory, and where that stands.
     pub memory: MemoryCounters,
 }

@@ -56,6 +56,20 @@ pub struct FunctionMemoryEvent {
     pub vms: u64,
 }
 
+/// Stands for the return address of a function that another one jumped to, whose return is probed: it returns to the
+/// caller of that one.
+pub const JUMPED_TO: u64 = 1;
+
+/// A call or a return, and who called. 40 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FunctionCallerEvent {
+    /// The call or return.
+    pub call: FunctionEvent,
+    /// The return address of the call, or [`JUMPED_TO`]; 0 = it could not be read.
+    pub caller: u64,
+}
+
 /// What an [`AllocEvent`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -93,7 +107,7 @@ pub struct AllocEvent {
     pub address: u64,
     /// Its bytes; of a free 0 = the block was not known.
     pub size: u64,
-    /// The return address of the call.
+    /// The return address of the call, or [`JUMPED_TO`] where calls are followed, too.
     pub caller: u64,
     /// Process id, as the host sees it.
     pub pid: u32,
@@ -153,4 +167,4 @@ pub struct ProcessEvent {
 
 const _: () = assert!(size_of::<FunctionEvent>() == 32 && size_of::<FunctionMemoryEvent>() == 48);
 const _: () = assert!(size_of::<ProcessEvent>() == 40);
-const _: () = assert!(size_of::<AllocEvent>() == 48);
+const _: () = assert!(size_of::<AllocEvent>() == 48 && size_of::<FunctionCallerEvent>() == 40);

@@ -3,7 +3,8 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use profiler_common::config::RssForm;
 use profiler_common::event::{
-    AllocEvent, FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent, ProcessEventKind,
+    AllocEvent, FunctionCallerEvent, FunctionEvent, FunctionEventKind, FunctionMemoryEvent, ProcessEvent,
+    ProcessEventKind,
 };
 use profiler_common::loss::LossReason;
 
@@ -14,12 +15,23 @@ use crate::memory;
 /// can cross at once: a window of a few events makes sure that one of them sees it.
 const WAKE_WINDOW: u64 = 1024;
 
-/// Sends a call or a return.
+/// Sends a call or a return. `caller` is asked only where that is wanted.
 #[inline(always)]
-pub(crate) fn function(kind: FunctionEventKind, time_ns: u64, duration_ns: u64, function: u32, depth: u32) {
-    // A constant to the verifier, which takes the branch out.
+pub(crate) fn function(
+    kind: FunctionEventKind,
+    (time_ns, duration_ns): (u64, u64),
+    (function, depth): (u32, u32),
+    caller: impl FnOnce() -> u64,
+) {
+    // Constants to the verifier, which takes the branches out.
     if maps::rss_form() != RssForm::Unread as u32 {
         return function_with_memory(kind, time_ns, duration_ns, function, depth);
+    }
+    if maps::callers() != 0 {
+        return function_with_caller(&FunctionCallerEvent {
+            call: function_event(kind, time_ns, duration_ns, function, depth),
+            caller: caller(),
+        });
     }
     let Some(mut entry) = EVENTS.reserve::<FunctionEvent>(0) else {
         maps::lose(LossReason::RingFull);
@@ -42,6 +54,17 @@ fn function_with_memory(kind: FunctionEventKind, time_ns: u64, duration_ns: u64,
         rss: memory.rss,
         vms: memory.vms,
     });
+    entry.submit(wake_flag());
+}
+
+/// The same, with who called.
+#[inline(never)]
+fn function_with_caller(event: &FunctionCallerEvent) {
+    let Some(mut entry) = EVENTS.reserve::<FunctionCallerEvent>(0) else {
+        maps::lose(LossReason::RingFull);
+        return;
+    };
+    entry.write(*event);
     entry.submit(wake_flag());
 }
 

@@ -41,6 +41,8 @@ static CONFIG: KernelConfig = KernelConfig {
     keep_on_exec: 0,
     own_tgid: 0,
     can_hold: 0,
+    callers: 0,
+    reserved: 0,
     task_signal: 0,
     signal_live: 0,
     memory: MemoryCounters {
@@ -232,6 +234,7 @@ config_field!(
     bucket_count: u32,
     resolution: u32,
     focus: u32,
+    callers: u32,
     wake_bytes: u64,
     has_loop: u32,
     grouping: u32,

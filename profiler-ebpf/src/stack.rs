@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_user,
 };
 use profiler_common::config::{MAX_DEPTH, STACK_SPAN};
-use profiler_common::event::ProcessEventKind;
+use profiler_common::event::{JUMPED_TO, ProcessEventKind};
 use profiler_common::loss::LossReason;
 
 use crate::{emit, maps, rows, stats};
@@ -353,6 +353,16 @@ pub(crate) fn is_tail_call(sp: u64) -> bool {
     // SAFETY: the helper checks the address.
     let failed = unsafe { bpf_probe_read_user((&raw mut address).cast(), 8, sp as *const _) };
     failed == 0 && address == trampoline
+}
+
+/// The return address of a call, for events: the kernel's trampoline says nothing.
+#[inline(always)]
+pub(crate) fn told_caller(return_address: u64) -> u64 {
+    if trampoline() == Some(return_address) {
+        JUMPED_TO
+    } else {
+        return_address
+    }
 }
 
 /// Where the kernel's trampoline lies in this process: `current->mm->uprobes_state.xol_area->vaddr`.

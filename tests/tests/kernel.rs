@@ -15,6 +15,7 @@ mod kernel {
     mod ends;
     mod entries;
     mod errors;
+    mod events;
     mod focus;
     mod following;
     mod function_memory;

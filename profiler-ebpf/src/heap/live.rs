@@ -12,7 +12,7 @@ use crate::heap::sites::{self, Account};
 use crate::heap::thread::{Freed, HeapThread};
 use crate::heap::{events, freed};
 use crate::probes::Registers;
-use crate::{atomic, maps as common};
+use crate::{atomic, maps as common, stack};
 
 /// How many generations of forks a free is looked for.
 const GENERATIONS: u32 = 4;
@@ -182,6 +182,8 @@ pub(crate) fn free(thread: &mut HeapThread, key: &LiveKey, call: &Freed, registe
 fn caller(registers: Registers) -> u64 {
     if maps::events() == 0 {
         0
+    } else if common::callers() != 0 {
+        stack::told_caller(registers.return_address())
     } else {
         registers.return_address()
     }

@@ -188,6 +188,7 @@ fn caller(thread: &mut HeapThread, registers: Registers, sp: u64) -> u64 {
     }
     match thread.caller_at(sp) {
         Some(caller) => caller,
+        None if maps::callers() != 0 => stack::told_caller(registers.return_address()),
         None => registers.return_address(),
     }
 }

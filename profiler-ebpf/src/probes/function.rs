@@ -38,13 +38,14 @@ extern "C" fn function_session(ctx: *mut c_void) -> u32 {
     let site = unsafe { bpf_get_func_ip(ctx.as_ptr()) };
     if registers.ip() == site {
         let cookie = cookie(ctx.as_ptr());
-        return enter(cookie, Place::of_thread(registers.frame_at_site())) as u32;
+        let place = Place::of_thread(registers.frame_at_site());
+        return enter(cookie, place, registers) as u32;
     }
     // Armed at the entry, so that it belongs to a call that counted, whatever became of its link since.
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::flags(cookie) {
         let place = Place::of_thread(registers.frame_after_return());
-        leave(&ctx, cookie, flags, place);
+        leave(&ctx, (cookie, flags), place, || registers.ip());
     }
     0
 }
@@ -53,7 +54,8 @@ extern "C" fn function_session(ctx: *mut c_void) -> u32 {
 #[uprobe]
 fn function_entry(ctx: ProbeContext) -> u32 {
     let cookie = cookie(ctx.as_ptr());
-    let _: Verdict = enter(cookie, Place::at_site(cookie, Registers::of(&ctx)));
+    let registers = Registers::of(&ctx);
+    let _: Verdict = enter(cookie, Place::at_site(cookie, registers), registers);
     0
 }
 
@@ -78,7 +80,7 @@ fn function_return(ctx: RetProbeContext) -> u32 {
     let cookie = cookie(ctx.as_ptr());
     if let Some(flags) = filter::wanted(cookie) {
         let place = Place::of_thread(registers.frame_after_return());
-        leave(&ctx, cookie, flags, place);
+        leave(&ctx, (cookie, flags), place, || registers.ip());
     }
     0
 }
@@ -93,7 +95,9 @@ fn function_exit(ctx: ProbeContext) -> u32 {
             .condition
             .is_none_or(|code| registers.condition_holds(code))
     {
-        leave(&ctx, cookie, flags, Place::at_site(cookie, registers));
+        let place = Place::at_site(cookie, registers);
+        let caller = || stack::told_caller(registers.return_address());
+        leave(&ctx, (cookie, flags), place, caller);
     }
     0
 }
@@ -111,7 +115,7 @@ fn now() -> u64 {
 }
 
 #[inline(always)]
-fn enter(cookie: Cookie, place: Place) -> Verdict {
+fn enter(cookie: Cookie, place: Place, registers: Registers) -> Verdict {
     let Some(flags) = filter::wanted(cookie) else {
         return Verdict::Ignore;
     };
@@ -159,7 +163,8 @@ fn enter(cookie: Cookie, place: Place) -> Verdict {
         }
     }
     if records {
-        emit::function(FunctionEventKind::Call, start_ns, 0, function, depth);
+        let caller = || stack::told_caller(registers.return_address());
+        emit::function(FunctionEventKind::Call, (start_ns, 0), (function, depth), caller);
     }
     if pushed {
         stats::timed(counters);
@@ -173,7 +178,7 @@ fn enter(cookie: Cookie, place: Place) -> Verdict {
 }
 
 #[inline(always)]
-fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, place: Place) {
+fn leave(ctx: &ProbeContext, (cookie, flags): (Cookie, u32), place: Place, caller: impl FnOnce() -> u64) {
     let end_ns = now();
     let function = cookie.function.0;
     let stack = place.stack();
@@ -190,7 +195,8 @@ fn leave(ctx: &ProbeContext, cookie: Cookie, flags: u32, place: Place) {
     stack.charge_parent(duration_ns);
     stats::returned(function, duration_ns, frame.child_ns.min(duration_ns));
     if flags & function_flags::EVENTS != 0 {
-        emit::function(FunctionEventKind::Return, end_ns, duration_ns, function, depth);
+        let times = (end_ns, duration_ns);
+        emit::function(FunctionEventKind::Return, times, (function, depth), caller);
     }
     if depth == 0 {
         place.left();

@@ -179,6 +179,9 @@ pub struct SessionArgs {
     /// The records and where they go.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// With --monitor events, write the numbers of kinds in place of their names: 1 call, 2 return, 1000 malloc, 1003 free, …
+    #[arg(long, help_heading = OUTPUT)]
+    pub raw: bool,
     /// What is shown.
     #[command(flatten)]
     pub display: DisplayArgs,

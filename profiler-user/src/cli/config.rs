@@ -21,6 +21,7 @@ use crate::kernel::AttachMode;
 use crate::monitor::{Monitor, Records};
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{ReturnsChoice, SiteChoice};
+use crate::record::RecordForm;
 use crate::recorder::{Output, RECORDERS, RecorderKind};
 use crate::target::identity::Attribute;
 use crate::target::selector::Selector;
@@ -110,6 +111,8 @@ pub struct SessionConfig {
     pub monitor: &'static Monitor,
     /// The records; none = calls are counted, and no event is sent.
     pub recording: Option<RecordingConfig>,
+    /// What happened is recorded by its number.
+    pub raw: bool,
     /// Where the counters are written at the end, as JSON.
     pub summary_json: Option<PathBuf>,
     /// What is shown.
@@ -276,7 +279,9 @@ impl TryFrom<RunArgs> for RunConfig {
             .next()
             .filter(|program| !program.is_empty())
             .ok_or(ConfigError::NoCommand)?;
-        let session = SessionConfig::checked(session, Budget::Unlimited)?;
+        let mut session = SessionConfig::checked(session, Budget::Unlimited)?;
+        // Every program allocates: all others would pay for probes in the C library that reach them.
+        session.probing.isolate |= session.monitor.form == RecordForm::Event && !children;
         Ok(Self {
             program,
             arguments: words.collect(),
@@ -312,6 +317,7 @@ impl SessionConfig {
             symbols,
             monitor: MonitorArgs { monitor },
             output,
+            raw,
             display,
             limits,
         } = args;
@@ -327,17 +333,11 @@ impl SessionConfig {
             site,
         } = functions;
         let summary_json = output.summary_json.clone();
-        let recording = RecordingConfig::checked(output)?.or_else(|| match monitor.records {
-            Records::OnDemand => None,
-            Records::Always => Some(RecordingConfig::screen()),
-        });
-        let stdout = match &recording {
-            Some(RecordingConfig {
-                output: Output::Stdout,
-                ..
-            }) => StdoutUse::Records,
-            Some(_) | None => StdoutUse::Table,
-        };
+        if raw && monitor.form != RecordForm::Event {
+            return Err(ConfigError::RawWithoutEvents);
+        }
+        let recording = RecordingConfig::of(monitor, output)?;
+        let stdout = RecordingConfig::stdout_use(recording.as_ref());
         Ok(Self {
             action: if dry_run { Action::DryRun } else { Action::Profile },
             selection: SelectionConfig {
@@ -360,6 +360,7 @@ impl SessionConfig {
             summary_json,
             monitor,
             recording,
+            raw,
             display: DisplayConfig::checked(display, stdout)?,
             limits: LimitConfig::checked(limits, default_budget)?,
             memory: None,
@@ -410,6 +411,22 @@ impl SelectionConfig {
 }
 
 impl RecordingConfig {
+    /// What a monitor records.
+    fn of(monitor: &Monitor, output: OutputArgs) -> Result<Option<Self>, ConfigError> {
+        let asked = Self::checked(output)?;
+        Ok(asked.or_else(|| match monitor.records {
+            Records::OnDemand => None,
+            Records::Always => Some(Self::screen()),
+        }))
+    }
+
+    fn stdout_use(recording: Option<&Self>) -> StdoutUse {
+        match recording.map(|recording| &recording.output) {
+            Some(Output::Stdout) => StdoutUse::Records,
+            Some(Output::File(_)) | None => StdoutUse::Table,
+        }
+    }
+
     fn screen() -> Self {
         let kind = RECORDERS[0];
         Self {

@@ -74,6 +74,9 @@ pub enum ConfigError {
     /// `mem -p PID -- COMMAND`.
     #[error("`mem` follows either processes or a command: leave one of them out")]
     CommandAndTarget,
+    /// `--raw` without what it is about.
+    #[error("`--raw` is about events: add `--monitor events`")]
+    RawWithoutEvents,
     /// The maps do not fit.
     #[error("`--max-map-memory` is too small: write 8M or more")]
     TooLittleMemory,

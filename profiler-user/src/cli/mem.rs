@@ -379,6 +379,7 @@ fn session(
             ..SymbolConfig::default()
         },
         recording: None,
+        raw: false,
         summary_json: None,
         display: DisplayConfig {
             interval: view.interval.max(Duration::from_millis(50)),

@@ -198,6 +198,17 @@ impl HeapMaps {
         let _: Result<(), _> = self.numbers.remove(&pid);
     }
 
+    /// A process has ended, and nobody wants to know what it had alive.
+    pub fn leave(&mut self, pid: u32) {
+        self.forget_process(pid);
+        let is_its = |number: u32| self.processes.get(number as usize).tgid == pid;
+        if (1..self.processes_in_use() as u32).any(is_its)
+            && let Err(error) = self.drop_blocks(&is_its, &|size| (1, size))
+        {
+            log::warn!("blocks of a process that has ended take their room: {error}");
+        }
+    }
+
     /// The frames of a stack, innermost first. Empty: it is not there.
     pub fn stack(&self, number: i32) -> Vec<u64> {
         let Ok(number) = u32::try_from(number) else {

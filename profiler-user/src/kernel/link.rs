@@ -24,6 +24,15 @@ pub struct Probe {
     pub cookie: Cookie,
 }
 
+/// What probes are there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Calls and returns.
+    Calls,
+    /// Allocations and frees.
+    Allocations,
+}
+
 /// What the probes of a link are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {

@@ -16,7 +16,7 @@ use super::capability::has_loop;
 use super::error::KernelError;
 use super::heap::{HeapMaps, HeapSettings};
 use super::layout::CounterLayout;
-use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side};
+use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side, Subject};
 use super::map::{MappedArray, SharedWord};
 use super::memory::{self, RssExactness};
 use super::program::{ProgramSet, ProgramSource, Programs, map_fd};
@@ -48,14 +48,34 @@ pub struct KernelSettings {
     pub ring_bytes: Option<u32>,
     /// What events say beside the call or return.
     pub detail: EventDetail,
-    /// Allocations are followed, and no calls; `None` = the reverse.
+    /// Allocations are followed; `None` = they are not. Calls are not, then, unless [`EventDetail::CallAndCaller`] asks for both.
     pub heap: Option<HeapSettings>,
+}
+
+impl KernelSettings {
+    /// The programs that calls need; none = they are not followed.
+    fn calls(&self) -> Option<ProgramSet> {
+        match self.detail {
+            EventDetail::CallAndCaller => Some(ProgramSet::Calls),
+            EventDetail::Call | EventDetail::CallAndMemory if self.heap.is_some() => None,
+            EventDetail::Call | EventDetail::CallAndMemory => {
+                let counted = self.ring_bytes.is_none() && !self.focus;
+                Some(if counted {
+                    ProgramSet::CountedCalls
+                } else {
+                    ProgramSet::Calls
+                })
+            }
+        }
+    }
 }
 
 /// The kernel side, loaded.
 pub struct Kernel {
     ebpf: Ebpf,
-    programs: Programs,
+    /// The programs of calls and of allocations.
+    calls: Option<Programs>,
+    allocations: Option<Programs>,
     /// How probes are attached.
     pub mode: AttachMode,
     /// Whom links reach.
@@ -112,19 +132,14 @@ impl Kernel {
     pub fn load(settings: &KernelSettings) -> Result<Self, KernelError> {
         let offsets = kernel_offsets()?;
         let memory = match settings.detail {
-            EventDetail::Call => MemoryCounters::default(),
+            EventDetail::Call | EventDetail::CallAndCaller => MemoryCounters::default(),
             EventDetail::CallAndMemory => memory::to_read(offsets.memory)?,
         };
         let mut ebpf = load_object(settings, offsets, memory)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
-        let set = if settings.heap.is_some() {
-            ProgramSet::Allocations
-        } else if settings.ring_bytes.is_none() && !settings.focus {
-            ProgramSet::CountedCalls
-        } else {
-            ProgramSet::Calls
-        };
-        let programs = Programs::load(&source, settings.mode, set)?;
+        let load = |set| Programs::load(&source, settings.mode, set);
+        let allocations = settings.heap.map(|_| load(ProgramSet::Allocations)).transpose()?;
+        let calls = settings.calls().map(load).transpose()?;
         let heap = settings
             .heap
             .as_ref()
@@ -133,7 +148,8 @@ impl Kernel {
         let layout = settings.layout;
         let slots = layout.slots();
         let mut kernel = Self {
-            programs,
+            calls,
+            allocations,
             mode: settings.mode,
             reach: settings.reach,
             layout,
@@ -219,15 +235,23 @@ impl Kernel {
         Ok(())
     }
 
-    /// Attaches probes. Those that the kernel refuses are left out and named.
+    /// Attaches probes of calls or of allocations. Those that the kernel refuses are left out and named.
     pub fn attach(
         &self,
-        side: Side,
+        (subject, side): (Subject, Side),
         target: LinkTarget<'_>,
         probes: &[Probe],
     ) -> Result<(Link, Vec<Refused>), KernelError> {
+        let programs = match subject {
+            Subject::Calls => self.calls.as_ref(),
+            Subject::Allocations => self.allocations.as_ref(),
+        };
+        let programs = programs.ok_or(KernelError::Object {
+            what: "program",
+            name: "function_session",
+        })?;
         Linker {
-            programs: &self.programs,
+            programs,
             mode: self.mode,
         }
         .attach(side, target, probes)
@@ -383,28 +407,24 @@ fn can_hold(mode: AttachMode, reach: Reach) -> bool {
     mode == AttachMode::Session && looks_first
 }
 
-fn load_object(
-    settings: &KernelSettings,
-    offsets: KernelOffsets,
-    memory: MemoryCounters,
-) -> Result<Ebpf, KernelError> {
+/// What the programs are told before they load.
+fn kernel_config(settings: &KernelSettings, offsets: KernelOffsets, memory: MemoryCounters) -> KernelConfig {
     let KernelSettings {
         mode,
         layout,
         reach,
         focus,
-        goroutines,
+        goroutines: _,
         ring_bytes,
-        detail: _,
-        heap,
+        detail,
+        heap: _,
     } = *settings;
-    let ring = ring_bytes.unwrap_or(MIN_RING);
-    let config = KernelConfig {
+    KernelConfig {
         function_count: layout.functions,
         bucket_count: layout.buckets(),
         resolution: layout.resolution.unwrap_or(0),
         focus: focus.into(),
-        wake_bytes: u64::from(ring) / WAKE_SHARE,
+        wake_bytes: u64::from(ring_bytes.unwrap_or(MIN_RING)) / WAKE_SHARE,
         task_mm: offsets.task_mm,
         mm_xol_area: offsets.mm_xol_area,
         xol_area_vaddr: offsets.xol_area_vaddr,
@@ -421,10 +441,28 @@ fn load_object(
             std::process::id()
         },
         can_hold: can_hold(mode, reach).into(),
+        callers: (detail == EventDetail::CallAndCaller).into(),
+        reserved: 0,
         task_signal: offsets.task_signal,
         signal_live: offsets.signal_live,
         memory,
-    };
+    }
+}
+
+fn load_object(
+    settings: &KernelSettings,
+    offsets: KernelOffsets,
+    memory: MemoryCounters,
+) -> Result<Ebpf, KernelError> {
+    let KernelSettings {
+        layout,
+        goroutines,
+        ring_bytes,
+        heap,
+        ..
+    } = *settings;
+    let ring = ring_bytes.unwrap_or(MIN_RING);
+    let config = kernel_config(settings, offsets, memory);
     let bytes = zerocopy::IntoBytes::as_bytes(&config);
     let heap_config = heap.map(|heap| heap.config()).unwrap_or_default();
     let mut loader = EbpfLoader::new();

@@ -78,6 +78,8 @@ pub enum EventDetail {
     Call,
     /// And how much memory the process had.
     CallAndMemory,
+    /// And who called; every allocation and free beside it.
+    CallAndCaller,
 }
 
 impl fmt::Display for AttachMode {

@@ -1,5 +1,6 @@
 //! What is recorded of each call. Each monitor is one file and one row of [`MONITORS`], which `--monitor`, its help and
 //! the documentation are made from.
+mod events;
 mod function_memory;
 mod functions;
 
@@ -33,7 +34,11 @@ pub enum Records {
 }
 
 /// Every monitor, the usual one first.
-pub static MONITORS: &[&Monitor] = &[&functions::FUNCTIONS, &function_memory::FUNCTION_MEMORY];
+pub static MONITORS: &[&Monitor] = &[
+    &functions::FUNCTIONS,
+    &function_memory::FUNCTION_MEMORY,
+    &events::EVENTS,
+];
 
 impl Monitor {
     /// The usual one.

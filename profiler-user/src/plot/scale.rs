@@ -8,7 +8,11 @@ const SHOWS_ZERO: f64 = 0.4;
 
 /// What a column of this name counts. Columns of other programs tell it by how they end.
 pub(super) fn unit_of(column: &str) -> Unit {
-    let forms = [RecordForm::Function, RecordForm::FunctionMemory];
+    let forms = [
+        RecordForm::Function,
+        RecordForm::FunctionMemory,
+        RecordForm::Event,
+    ];
     let known = forms
         .into_iter()
         .flat_map(|form| form.schema().columns.into_owned())
@@ -16,8 +20,6 @@ pub(super) fn unit_of(column: &str) -> Unit {
     match known {
         Some(column) => column.unit,
         None if column.ends_with("_ns") => Unit::Nanoseconds,
-        // Of events.
-        None if column == "value2" => Unit::Bytes,
         None if column == "bytes" || column.ends_with("_bytes") => Unit::Bytes,
         None => Unit::None,
     }

@@ -106,10 +106,12 @@ pub(super) fn add(
     if planned_object.is_some() {
         let is_new = |selected: &Selected| {
             let address = object.file.functions()[selected.function].address;
-            !plan
-                .functions
-                .iter()
-                .any(|function| function.object == number && function.address == address)
+            let is_it = |function: &PlannedFunction| {
+                function.object == number
+                    && function.address == address
+                    && function.allocator.is_some() == selected.allocator.is_some()
+            };
+            !plan.functions.iter().any(is_it)
         };
         usable.retain(is_new);
     }
@@ -279,6 +281,12 @@ fn describe(
     returns: Returns,
 ) -> PlannedFunction {
     let function = &object.file.functions()[selected.function];
+    // The table of allocators has the names as compilers write them.
+    let names = if selected.allocator.is_some() {
+        NameStyle::Raw
+    } else {
+        names
+    };
     PlannedFunction {
         id: FunctionId(0),
         object: 0,

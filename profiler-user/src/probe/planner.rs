@@ -184,6 +184,10 @@ impl Scope {
                 let how = How::new(&self.request, facts);
                 object_plan::add(plan, object, (&selected, &probed), how)?;
             }
+            let also = self.request.also.as_ref().map(|also| also.select(object));
+            if let Some(also) = also.filter(|also| !also.is_empty()) {
+                object_plan::add(plan, object, (&also, &[]), How::new(&self.request, facts))?;
+            }
         }
         Ok(())
     }

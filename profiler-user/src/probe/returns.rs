@@ -236,6 +236,7 @@ pub(super) fn drop_exits_shared_with<'a>(
     others: impl Iterator<Item = &'a PlannedFunction>,
     functions: &mut [PlannedFunction],
 ) {
+    let others = others.filter(|other| other.allocator.is_none());
     let taken: HashSet<u64> = others.flat_map(exit_offsets).collect();
     for function in functions.iter_mut() {
         if function.allocator.is_none() && exit_offsets(function).any(|offset| taken.contains(&offset)) {

@@ -33,6 +33,8 @@ pub struct Request {
     pub inlined: InlinedChoice,
     /// Allocators, in place of all of the above.
     pub allocators: Option<Arc<Allocators>>,
+    /// Allocators beside all of the above.
+    pub also: Option<Arc<Allocators>>,
 }
 
 impl Request {
@@ -52,7 +54,7 @@ impl Request {
         let named = patterns.any(|pattern| pattern.matches_object(name, path));
         let by_object = self.objects.iter().any(|object| object.matches(name, path));
         let everything = self.functions.is_empty() && self.objects.is_empty();
-        named || by_object || everything || self.allocators.is_some()
+        named || by_object || everything || self.allocators.is_some() || self.also.is_some()
     }
 
     /// Whether functions of this object are looked for at once, and not only where nothing else matches. Wildcards

@@ -5,9 +5,11 @@
 use std::borrow::Cow;
 
 pub mod escape;
+mod event;
 mod function;
 mod function_memory;
 
+pub use event::EventRecord;
 pub use function::{CallKind, FunctionRecord};
 pub use function_memory::{FunctionMemoryRecord, ProcessMemory};
 
@@ -19,6 +21,8 @@ pub enum RecordForm {
     Function,
     /// [`FunctionMemoryRecord`].
     FunctionMemory,
+    /// [`EventRecord`].
+    Event,
 }
 
 impl RecordForm {
@@ -27,6 +31,7 @@ impl RecordForm {
         match self {
             Self::Function => FunctionRecord::SCHEMA,
             Self::FunctionMemory => FunctionMemoryRecord::SCHEMA,
+            Self::Event => EventRecord::SCHEMA,
         }
     }
 }
@@ -75,6 +80,8 @@ pub enum Value<'a> {
     Text(&'a str),
     /// A number in the column's unit.
     Number(u64),
+    /// One that can be negative.
+    Signed(i64),
 }
 
 /// One row: as many values as its schema has columns.
@@ -93,6 +100,12 @@ impl From<u64> for Value<'_> {
 impl From<u32> for Value<'_> {
     fn from(number: u32) -> Self {
         Self::Number(u64::from(number))
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Signed(number)
     }
 }
 

@@ -10,7 +10,8 @@ use crate::record::{Record, Schema, Value, escape::escaped};
 /// Bytes that wait in memory: large enough that the system calls do not count.
 const BUFFER: usize = 1 << 18;
 
-pub(super) static CSV: RecorderKind = RecorderKind {
+/// The format of spreadsheets and data frames.
+pub static CSV: RecorderKind = RecorderKind {
     name: "csv",
     summary: "comma-separated values with a header line, for spreadsheets and data frames",
     default_file: Some("monitor_records.csv"),
@@ -82,6 +83,7 @@ impl Recorder for CsvRecorder {
                 Value::Text(text) if sink.is_terminal() => push_text(rows, &escaped(text)),
                 Value::Text(text) => push_text(rows, text),
                 Value::Number(number) => rows.extend_from_slice(digits.format(number).as_bytes()),
+                Value::Signed(number) => rows.extend_from_slice(digits.format(number).as_bytes()),
             }
             rows.push(b',');
         }

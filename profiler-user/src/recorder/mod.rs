@@ -4,6 +4,7 @@
 //! [`RecorderKind::open`] comes before anything is attached, so that an output that cannot be written costs the target
 //! nothing; [`Recorder::prepare`] writes the header.
 mod csv;
+mod events;
 #[cfg(test)]
 mod golden;
 mod output;
@@ -12,6 +13,8 @@ mod text;
 
 use std::io;
 
+pub use csv::CSV;
+pub use events::{EventFunctions, EventStyle, EventWriter};
 pub use output::{Output, Sink};
 pub use pipeline::{EventPipeline, NewNames, PipelineCounts, ReplayError, replay};
 
@@ -107,7 +110,7 @@ impl RecorderKind {
 }
 
 /// Every format.
-pub static RECORDERS: &[&RecorderKind] = &[&text::SCREEN, &text::TEXT, &csv::CSV];
+pub static RECORDERS: &[&RecorderKind] = &[&text::SCREEN, &text::TEXT, &CSV];
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use zerocopy::FromBytes as _;
 use super::{Recorder, RecorderError};
 use crate::event::{DecodeError, Event, EventFileError, EventFileReader, FunctionNames, Stream};
 use crate::record::{
-    CallKind, FunctionMemoryRecord, FunctionRecord, ProcessMemory, Record, RecordForm, Value,
+    CallKind, EventRecord, FunctionMemoryRecord, FunctionRecord, ProcessMemory, Record, RecordForm, Value,
 };
 use crate::resolve::{LinesAhead, Processes, Threads};
 
@@ -96,7 +96,7 @@ impl EventPipeline {
     /// What the messages of calls and returns are.
     pub fn stream(&self) -> Stream {
         match self.form {
-            RecordForm::Function => Stream::Functions,
+            RecordForm::Function | RecordForm::Event => Stream::Functions,
             RecordForm::FunctionMemory => Stream::FunctionMemory,
         }
     }
@@ -315,6 +315,7 @@ fn write<'a>(
 ) -> Result<(), RecorderError> {
     match form {
         RecordForm::Function => write_values(recorder, &call.values(), more),
+        RecordForm::Event => write_values(recorder, &EventRecord::of_call(call).values(), more),
         RecordForm::FunctionMemory => {
             write_values(recorder, &FunctionMemoryRecord::new(call, memory).values(), more)
         }

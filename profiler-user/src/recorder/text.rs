@@ -102,6 +102,10 @@ impl Recorder for TextRecorder {
                     let number = digits.format(number);
                     push_cell(line, number, number.len(), column.width);
                 }
+                Value::Signed(number) => {
+                    let number = digits.format(number);
+                    push_cell(line, number, number.len(), column.width);
+                }
             }
         }
         end_line(line);

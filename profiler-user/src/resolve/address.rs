@@ -182,6 +182,15 @@ impl AddressResolver {
         object.line(address - mapping.start + mapping.offset)
     }
 
+    /// The declaration of the function around an address of a process that was resolved before, where its file has debug
+    /// information.
+    pub fn declaration(&self, pid: u32, address: u64) -> Option<SourceLine> {
+        let process = self.processes.get(&pid)?;
+        let mapping = process.mappings.at(address)?;
+        let object = process.objects.get(&mapping.start)?;
+        object.declaration(address - mapping.start + mapping.offset)
+    }
+
     /// What lies at an offset of a file. `None`: there is no file of this path, or it is another one by now.
     pub fn in_file(&mut self, path: &Path, inode: u64, offset: u64) -> Option<Place> {
         let file = File::open(path).ok()?;
@@ -338,6 +347,15 @@ impl Object {
         let address = file.segments().code_address(offset)?;
         let debug = self.debug.get_or_init(|| file.debug().load().ok());
         debug.as_ref()?.units().ok()?.location(address)
+    }
+
+    /// The declaration of the function around this offset of the file.
+    fn declaration(&self, offset: u64) -> Option<SourceLine> {
+        let file = self.file()?;
+        let address = file.segments().code_address(offset)?;
+        let debug = self.debug.get_or_init(|| file.debug().load().ok());
+        let units = debug.as_ref()?.units().ok()?;
+        units.declaration(units.entry_of(address)?)
     }
 
     /// What lies at this offset of the file.

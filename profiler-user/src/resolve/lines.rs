@@ -20,8 +20,8 @@ pub struct FunctionLines(Vec<Option<SourceLine>>);
 pub struct LinesWanted {
     /// By object of the plan.
     debug: Vec<Arc<DebugSource>>,
-    /// By function: its object, and its address there.
-    functions: Vec<(usize, u64)>,
+    /// By function: its object, and its address there; none = it is there because it allocates, and nobody asks where it is.
+    functions: Vec<Option<(usize, u64)>>,
     style: PathStyle,
 }
 
@@ -37,7 +37,10 @@ impl LinesWanted {
         Self {
             debug: debug.to_vec(),
             functions: functions
-                .map(|function| (function.object, function.address))
+                .map(|function| {
+                    let place = (function.object, function.address);
+                    function.allocator.is_none().then_some(place)
+                })
                 .collect(),
             style: style.clone(),
         }
@@ -50,8 +53,9 @@ impl LinesWanted {
         for (object, debug) in self.debug.iter().enumerate() {
             let places = self.functions.iter().enumerate();
             let places: Vec<(usize, u64)> = places
+                .filter_map(|(function, place)| Some((function, (*place)?)))
                 .filter(|(_, (of, _))| *of == object)
-                .map(|(function, (_, address))| (function, *address))
+                .map(|(function, (_, address))| (function, address))
                 .collect();
             if let Err(error) = read_object(debug, &places, &mut lines) {
                 log::debug!("no lines: {error}");

@@ -9,7 +9,7 @@ use profiler_common::cookie::{Cookie, FunctionId, Leave, Role};
 use profiler_common::stats::function_flags;
 
 use crate::kernel::error::KernelError;
-use crate::kernel::link::{self, Link, LinkTarget, Probe, Refused, Side};
+use crate::kernel::link::{self, Link, LinkTarget, Probe, Refused, Side, Subject};
 use crate::kernel::load::Kernel;
 use crate::probe::plan::{Placement, Plan, PlannedFunction, PlannedObject, Returns};
 use crate::target::TargetError;
@@ -26,6 +26,7 @@ struct Group {
     object: usize,
     /// The functions: a range of the plan.
     functions: std::ops::Range<usize>,
+    subject: Subject,
     generation: u8,
     links: Vec<ReachedLinks>,
 }
@@ -246,7 +247,7 @@ impl Attachments {
             (Side::Count, probes.counted),
             (Side::EntryAndReturn, probes.entries_and_returns),
         ] {
-            let attached = kernel.attach(side, target, &probes);
+            let attached = kernel.attach((group.subject, side), target, &probes);
             let (link, mut not_attached) =
                 attached.map_err(|error| explained(error, pid, &plan.objects[group.object]))?;
             links.push(link);
@@ -289,12 +290,20 @@ fn explained(error: KernelError, pid: Option<u32>, object: &PlannedObject) -> Se
 fn groups(plan: &Plan, from: usize) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut start = from;
-    for functions in plan.functions[from..].chunk_by(|one, other| one.object == other.object) {
+    let alike = |one: &PlannedFunction, other: &PlannedFunction| {
+        one.object == other.object && one.allocator.is_some() == other.allocator.is_some()
+    };
+    for functions in plan.functions[from..].chunk_by(alike) {
         for part in functions.chunks(GROUP) {
             let range = start..start + part.len();
             groups.push(Group {
                 object: part[0].object,
                 functions: range,
+                subject: if part[0].allocator.is_some() {
+                    Subject::Allocations
+                } else {
+                    Subject::Calls
+                },
                 generation: 0,
                 links: Vec::new(),
             });

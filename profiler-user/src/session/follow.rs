@@ -361,6 +361,9 @@ impl State {
         if let (Some(memory), Some(heap)) = (&mut self.memory, &mut self.kernel.heap) {
             memory.left(pid, heap);
         }
+        if let (None, Some(heap)) = (&self.memory, &mut self.kernel.heap) {
+            heap.leave(pid);
+        }
         let links = self.attachments.forget(pid);
         if !links.is_empty() {
             self.detacher.detach(links);

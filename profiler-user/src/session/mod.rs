@@ -9,6 +9,7 @@ pub mod error;
 pub mod governor;
 pub mod memory;
 pub mod outcome;
+mod outputs;
 pub mod reader;
 pub mod setup;
 pub mod summary_json;

@@ -1,6 +1,4 @@
 //! Drains the rings, on a thread of its own: events become records there.
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,11 +9,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::SessionError;
 use super::changes::Change;
-use super::memory::Timeline;
 use crate::event::{Event, Stream};
 use crate::kernel::lifecycle::LifeEvent;
 use crate::kernel::ring::{self, Ring, Waker};
-use crate::recorder::{EventPipeline, PipelineCounts, RecorderError};
+use crate::recorder::{EventPipeline, EventWriter, PipelineCounts, RecorderError};
 use crate::resolve::LinesAhead;
 
 /// Waits while events flow, and while nothing happens. Nobody wakes the reader for a single event.
@@ -62,8 +59,6 @@ pub struct ReaderResult {
     pub failure: Option<RecorderError>,
     /// CPU time of the reader's thread.
     pub cpu: Duration,
-    /// Allocations that were written and messages that could not be read, or why the file ends too early.
-    pub(super) timeline: Option<Result<(u64, u64), (PathBuf, io::Error)>>,
 }
 
 /// What becomes of events.
@@ -71,8 +66,8 @@ pub struct Reading {
     /// What the ring of events holds.
     stream: Stream,
     pipeline: Option<EventPipeline>,
-    /// Writes allocations, which are then what the ring has.
-    pub(super) timeline: Option<Timeline>,
+    /// Takes the place of the pipeline where events are recorded.
+    pub(super) writer: Option<EventWriter>,
     lines: LinesAhead,
     patience: Duration,
 }
@@ -86,7 +81,7 @@ impl Reading {
         Self {
             stream: pipeline.as_ref().map_or(Stream::Functions, EventPipeline::stream),
             pipeline,
-            timeline: None,
+            writer: None,
             lines,
             patience: Duration::from_secs_f64(patience),
         }
@@ -112,7 +107,7 @@ impl Reader {
         Reading {
             stream,
             pipeline,
-            timeline,
+            writer,
             lines,
             patience,
         }: Reading,
@@ -131,7 +126,7 @@ impl Reader {
             stream,
             processes,
             pipeline,
-            timeline,
+            writer,
             lines: Some(lines),
             waits_until: Instant::now() + patience,
             notices,
@@ -170,7 +165,7 @@ struct Loop {
     stream: Stream,
     processes: Ring,
     pipeline: Option<EventPipeline>,
-    timeline: Option<Timeline>,
+    writer: Option<EventWriter>,
     /// Lines that the pipeline does not have yet.
     lines: Option<LinesAhead>,
     waits_until: Instant,
@@ -196,9 +191,8 @@ impl Loop {
             }
             if flushed.elapsed() >= FLUSH_EVERY {
                 self.attempt(EventPipeline::flush);
-                if let Some(timeline) = &mut self.timeline {
-                    timeline.flush();
-                }
+                let now_ns = ring::monotonic_time().as_nanos() as u64;
+                self.attempt_events(|writer| writer.flush(now_ns));
                 flushed = Instant::now();
             }
             ring::wait(
@@ -237,7 +231,7 @@ impl Loop {
             stream,
             processes,
             pipeline,
-            timeline,
+            writer,
             lines: _,
             waits_until: _,
             notices,
@@ -247,6 +241,7 @@ impl Loop {
         } = self;
         let mut outlet = Outlet {
             pipeline,
+            writer,
             notices,
             failure,
             ended,
@@ -254,8 +249,15 @@ impl Loop {
         let mut read = outlet.take_processes(processes);
         while !only_processes && read < TURN {
             let taken = events.next(|message| {
-                if let Some(timeline) = timeline {
-                    timeline.message(message);
+                if outlet.writer.is_some() {
+                    if outlet
+                        .writer
+                        .as_ref()
+                        .is_some_and(|writer| !writer.knows_thread(message))
+                    {
+                        outlet.take_processes(processes);
+                    }
+                    outlet.write_event(message);
                     return;
                 }
                 // Word of a thread is sent before its first event, and may have come since it was looked for.
@@ -278,7 +280,7 @@ impl Loop {
             stream: _,
             processes: _,
             pipeline,
-            timeline: _,
+            writer: _,
             lines: _,
             waits_until: _,
             notices,
@@ -291,6 +293,13 @@ impl Loop {
         }
     }
 
+    fn attempt_events(&mut self, action: impl FnOnce(&mut EventWriter) -> Result<(), RecorderError>) {
+        if let Some(Err(error)) = self.writer.as_mut().map(action) {
+            give_up_events(&mut self.writer, &mut self.failure, &mut self.ended, error);
+            let _: Result<(), _> = self.notices.send(Notice::Failed);
+        }
+    }
+
     fn finish(mut self, losses: &[(LossReason, u64)]) -> ReaderResult {
         self.attempt(|pipeline| pipeline.losses(losses));
         let Self {
@@ -298,7 +307,7 @@ impl Loop {
             stream: _,
             processes: _,
             pipeline,
-            timeline,
+            writer,
             lines: _,
             waits_until: _,
             notices: _,
@@ -306,9 +315,16 @@ impl Loop {
             ended,
             cpu,
         } = self;
-        let counts = match pipeline {
-            None => ended,
-            Some(pipeline) => {
+        let counts = match (pipeline, writer) {
+            (None, None) => ended,
+            (None, Some(writer)) => {
+                let counts = writer.counts();
+                writer.finish(losses).unwrap_or_else(|error| {
+                    failure = failure.take().or(Some(error));
+                    counts
+                })
+            }
+            (Some(pipeline), _) => {
                 let counts = pipeline.counts();
                 if let Err(error) = pipeline.finish() {
                     failure = failure.or(Some(error));
@@ -316,18 +332,14 @@ impl Loop {
                 counts
             }
         };
-        ReaderResult {
-            counts,
-            failure,
-            cpu,
-            timeline: timeline.map(Timeline::finish),
-        }
+        ReaderResult { counts, failure, cpu }
     }
 }
 
 /// Where messages go.
 struct Outlet<'a> {
     pipeline: &'a mut Option<EventPipeline>,
+    writer: &'a mut Option<EventWriter>,
     notices: &'a UnboundedSender<Notice>,
     failure: &'a mut Option<RecorderError>,
     ended: &'a mut PipelineCounts,
@@ -341,10 +353,21 @@ impl Outlet<'_> {
             // The session may be gone already.
             let _: Result<(), _> = self.notices.send(notice);
         }
+        if let Some(writer) = self.writer {
+            writer.process(message);
+            return;
+        }
         let pipeline = self.pipeline.as_mut();
         let result = pipeline.map_or(Ok(()), |pipeline| pipeline.message(stream, message));
         if let Err(error) = result {
             give_up(self.pipeline, self.failure, self.ended, self.notices, error);
+        }
+    }
+
+    fn write_event(&mut self, message: &[u8]) {
+        if let Some(Err(error)) = self.writer.as_mut().map(|writer| writer.message(message)) {
+            give_up_events(self.writer, self.failure, self.ended, error);
+            let _: Result<(), _> = self.notices.send(Notice::Failed);
         }
     }
 
@@ -383,6 +406,19 @@ fn give_up(
     }
     *failure = Some(error);
     let _: Result<(), _> = notices.send(Notice::Failed);
+}
+
+/// The same of events.
+fn give_up_events(
+    writer: &mut Option<EventWriter>,
+    failure: &mut Option<RecorderError>,
+    ended: &mut PipelineCounts,
+    error: RecorderError,
+) {
+    if let Some(writer) = writer.take() {
+        *ended = writer.counts();
+    }
+    *failure = Some(error);
 }
 
 fn notice(message: &[u8]) -> Option<Notice> {

@@ -2,11 +2,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use profiler_common::alloc::Family;
+
 use crate::cli::config::{
     Action, Download, Inlined, ProbingConfig, SelectionConfig, SessionConfig, SymbolConfig,
 };
 use crate::kernel::capability::{self, Capabilities};
-use crate::kernel::{AttachMode, Reach};
+use crate::kernel::{AttachMode, EventDetail, Reach};
 use crate::object::debug::{Debuginfod, Finder};
 use crate::probe::allocators::Allocators;
 use crate::probe::inlined::InlinedChoice;
@@ -256,6 +258,9 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
             .memory
             .as_ref()
             .map(|memory| Arc::new(Allocators::new(&memory.families, memory.rows.clone()))),
+        // Families lie within each other: the sum of one of them is what is alive.
+        also: (config.monitor.detail == EventDetail::CallAndCaller)
+            .then(|| Arc::new(Allocators::new(&[Family::Heap], Vec::new()))),
         inlined: match (config.symbols.inlined, config.action) {
             (Inlined::Probed, _) => InlinedChoice::Probed,
             (Inlined::Told, Action::DryRun) => InlinedChoice::Reported,

@@ -1,7 +1,6 @@
 //! The beginning of a session: outputs, plan, kernel side, links, reader.
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use profiler_common::cookie::CallStack;
@@ -15,36 +14,26 @@ use super::governor::CostModel;
 use super::groups::Groups;
 use super::live::{Session, Settings};
 use super::memory::Memory;
-use super::names::names_channel;
-use super::reader::{Reader, Reading};
+use super::outputs::{self, heap_settings};
+use super::reader::Reader;
 use super::roster::Origin;
 use super::setup::{self, Setup};
 use super::state::State;
-use super::summary_json::SummaryFile;
 use super::targets::Targets;
 use super::watch::{Shared, Watch};
 use crate::cli::config::SessionConfig;
 use crate::kernel::calibrate::{self, ProbeCost};
-use crate::kernel::heap::{HeapLayout, HeapSettings};
 use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
-use crate::recorder::{EventPipeline, NewNames, Recorder};
-use crate::resolve::{self, Lines, LinesAhead, Processes, Threads};
+use crate::resolve::{Lines, LinesAhead};
 use crate::target::TargetError;
 use crate::target::process::{Process, start_ticks};
-use crate::ui::mem_view::MemBy;
 
 /// Perf-event probes from which on their detaching takes seconds.
 const MANY_PERF_EVENTS: usize = 64;
 /// Room for functions of programs and libraries that appear later, at least, where `--max-map-memory` has it.
 const LEAST_SPARE: u32 = 2048;
-
-/// What is written to.
-struct Outputs {
-    recorder: Option<Box<dyn Recorder>>,
-    summary: Option<SummaryFile>,
-}
 
 /// Plans, loads and attaches. Outputs are opened first: one that cannot be written costs the target nothing.
 pub(super) fn start(
@@ -54,7 +43,7 @@ pub(super) fn start(
 ) -> Result<Session, SessionError> {
     setup::check_permissions()?;
     capability::raise_descriptor_limit();
-    let outputs = open_outputs(config)?;
+    let outputs = outputs::open(config)?;
     let changes = config.changes.as_deref().map(changes::open).transpose()?;
     let memory = config.memory.as_ref().map(Memory::new).transpose()?;
     // Before the first look at the processes, so that nothing falls between the two.
@@ -73,23 +62,14 @@ pub(super) fn start(
     let rings = (kernel.take_events()?, kernel.take_process_events()?);
     let ends = ends(&targets.processes)?;
     warn_of(&setup, mode);
-    let (recorded_names, more_names) = names_channel();
-    let pipeline = outputs
-        .recorder
-        .map(|recorder| pipeline(&setup, config, recorder, more_names))
-        .transpose()?;
-    let recorded_names = pipeline.is_some().then_some(recorded_names);
-    let mut reading = Reading::new(pipeline, lines.clone(), config.limits.ring_bytes);
-    if let Some(memory) = &memory {
-        let pids: Vec<u32> = targets.processes.iter().map(|process| process.pid).collect();
-        memory.announce(&setup.plan);
-        reading.timeline = memory.timeline(&pids)?;
-    }
-    let reader = Reader::start(rings, reading, sender.clone())?;
+    let recorded = outputs::recorded(outputs.recorders, (&setup, &targets, config), &lines)?;
+    let reader = Reader::start(rings, recorded.reading, sender.clone())?;
     let patient = !targets.selector.is_closed();
     let processes = std::mem::take(&mut targets.processes);
     let mut state = State::new(kernel, setup, targets, config, CostModel::new(cost));
-    state.recorded_names = recorded_names;
+    state.recorded_names = recorded.names;
+    state.events = recorded.events;
+    state.notes.extend(outputs::unlimited_note(config));
     shared.set_suspension(state.suspension.clone());
     shared.examined(state.setup.catalog.files());
     state.shared = shared;
@@ -111,25 +91,6 @@ pub(super) fn start(
         watch,
         summary_file: outputs.summary,
     })
-}
-
-fn pipeline(
-    setup: &Setup,
-    config: &SessionConfig,
-    recorder: Box<dyn Recorder>,
-    more_names: Receiver<NewNames>,
-) -> Result<EventPipeline, SessionError> {
-    let names = resolve::function_names(&setup.plan, 0);
-    let who = (
-        Threads::of_this_machine(),
-        Processes::of_this_machine(&config.columns),
-    );
-    let mut pipeline = EventPipeline::of_form(config.monitor.form, names, recorder, who)?;
-    pipeline.expect_names(more_names);
-    for pid in setup.mapped_by.keys() {
-        pipeline.meet(*pid);
-    }
-    Ok(pipeline)
 }
 
 /// Begins to read what debug information has to say: the lines of the plan's functions, if anything shows them, and
@@ -219,16 +180,6 @@ fn ends(processes: &[Process]) -> Result<Vec<End>, SessionError> {
     }
 }
 
-fn open_outputs(config: &SessionConfig) -> Result<Outputs, SessionError> {
-    let recording = config.recording.as_ref();
-    let recorder = recording.map(|recording| recording.kind.open(&recording.output));
-    let summary = config.summary_json.clone().map(SummaryFile::create);
-    Ok(Outputs {
-        recorder: recorder.transpose()?,
-        summary: summary.transpose()?,
-    })
-}
-
 fn load(
     setup: &Setup,
     config: &SessionConfig,
@@ -248,18 +199,13 @@ fn load(
         cpus: possible_cpus(),
         grouping: Groups::grouping(&config.group_by),
     };
-    let heap = config.memory.as_ref().map(|memory| HeapSettings {
-        layout: HeapLayout::fit(memory.map_bytes, memory.stack),
-        stack: memory.stack,
-        by_thread: memory.shown.by == MemBy::Thread,
-        sample_bytes: memory.sample_bytes,
-        events: memory.events.is_some(),
-    });
-    let layout = if heap.is_some() {
+    let heap = heap_settings(config);
+    let layout = if config.memory.is_some() {
         // Calls are not counted.
         CounterLayout::without_counters(functions + LEAST_SPARE, possible_cpus())
     } else {
-        CounterLayout::fit(demand, config.limits.map_bytes)?
+        let others = u64::from(heap.is_some());
+        CounterLayout::fit(demand, config.limits.map_bytes >> others)?
     };
     Ok(Kernel::load(&KernelSettings {
         mode,

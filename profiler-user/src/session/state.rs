@@ -24,6 +24,7 @@ use crate::cli::config::SessionConfig;
 use crate::kernel::link::Detacher;
 use crate::kernel::load::{Kernel, Suspension};
 use crate::probe::plan::{PlannedFunction, ReturnProbeReason, Returns};
+use crate::recorder::EventFunctions;
 use crate::resolve::Lines;
 
 /// How often the governor looks at the cost.
@@ -71,6 +72,8 @@ pub(super) struct State {
     pub(super) census: Option<Census>,
     /// Flags of functions when they begin: whether calls are recorded.
     pub(super) first_flags: u32,
+    /// Tells whoever writes events of functions that join the plan.
+    pub(super) events: Option<EventFunctions>,
     /// Allocations are followed, and no calls.
     pub(super) memory: Option<Memory>,
     /// Tells the recording thread the names of functions that join the plan.
@@ -131,6 +134,7 @@ impl State {
             twins: Twins::default(),
             census: None,
             first_flags: if records { function_flags::EVENTS } else { 0 },
+            events: None,
             memory: None,
             recorded_names: None,
         }
@@ -214,14 +218,14 @@ impl State {
                 .functions
                 .set(function.id.0 as usize, self.first_flags | focus | allocator);
         }
-        if let Some(memory) = &self.memory {
-            memory.announce(&self.setup.plan);
-        }
         self.governor.grow(self.setup.plan.functions.len());
         self.twins.grow(&self.setup.plan);
         if first > 0 {
             self.lines
                 .extend(&self.setup.plan, self.setup.catalog.debug(), first);
+        }
+        if let Some(events) = &self.events {
+            events.extend(&self.setup.plan, (first, &self.lines.latest()));
         }
         if let Some(names) = &self.recorded_names {
             names.send(&self.setup.plan, (first, self.lines.latest()));

@@ -40,7 +40,9 @@ impl State {
             .map(|reason| match reason {
                 // Counted by function, and nowhere else.
                 LossReason::EntryWithoutReturn => {
-                    (*reason, counted.iter().map(|it| it.totals.abandoned).sum())
+                    let of_calls: u64 = counted.iter().map(|it| it.totals.abandoned).sum();
+                    // What allocates has no counters.
+                    (*reason, of_calls + self.kernel.lost(*reason))
                 }
                 LossReason::RingFull
                 | LossReason::StackTooDeep
@@ -276,12 +278,7 @@ impl State {
         }
         let counted = self.counted();
         let losses = self.losses(&counted);
-        let ReaderResult {
-            counts,
-            failure,
-            cpu,
-            timeline: _,
-        } = reader.finish(&losses);
+        let ReaderResult { counts, failure, cpu } = reader.finish(&losses);
         log::debug!(
             "the reader used {cpu:?} of CPU time for {} records",
             counts.records

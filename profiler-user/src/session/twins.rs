@@ -9,8 +9,8 @@ use crate::probe::plan::Plan;
 /// Which functions are shown as one.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
-    /// By path, address and name: the first function of its kind.
-    first: HashMap<(PathBuf, u64, String), usize>,
+    /// By path, address, name and whether it is followed as an allocator: the first function of its kind.
+    first: HashMap<(PathBuf, u64, String, bool), usize>,
     /// By function: the first of its kind.
     of: Vec<usize>,
     /// By function that is the first of its kind: all of that kind.
@@ -22,7 +22,8 @@ impl Twins {
     pub(super) fn grow(&mut self, plan: &Plan) {
         for (index, function) in plan.functions.iter().enumerate().skip(self.of.len()) {
             let path = plan.objects[function.object].path.clone();
-            let key = (path, function.address, function.name.clone());
+            let allocates = function.allocator.is_some();
+            let key = (path, function.address, function.name.clone(), allocates);
             let first = *self.first.entry(key).or_insert(index);
             self.of.push(first);
             self.all.entry(first).or_default().push(function.id);

@@ -4,7 +4,6 @@ pub mod diff;
 mod files;
 mod json;
 mod sites;
-mod timeline;
 mod view;
 
 use std::collections::{HashMap, HashSet};
@@ -17,7 +16,7 @@ use profiler_common::sampling;
 
 use super::SessionError;
 use super::display::Display;
-use super::reader::Reader;
+use super::reader::{Reader, ReaderResult};
 use super::state::State;
 use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemorySummary};
 use crate::cli::mem::{MemFormat, MemoryConfig};
@@ -31,8 +30,6 @@ use crate::ui::mem_view::MemView;
 use course::Course;
 use files::OutputFile;
 use sites::SiteNames;
-use timeline::Functions;
-pub(super) use timeline::Timeline;
 use view::Aged;
 
 /// Functions named in a note.
@@ -49,7 +46,6 @@ pub(super) struct Memory {
     /// How long the last look at all live blocks took, and when it was.
     looked: Option<(Instant, Duration)>,
     aged: Aged,
-    functions: Functions,
     course: Course,
     /// The numbers of processes that ended, or execute another program now.
     gone: HashSet<u32>,
@@ -83,29 +79,9 @@ impl Memory {
             attached_ns: 0,
             looked: None,
             aged: Aged::default(),
-            functions: Functions::default(),
             course: course.transpose()?.unwrap_or_default(),
             gone: HashSet::new(),
         })
-    }
-
-    /// Opens the file of events, if one is wanted; `pids`: whose they will be.
-    pub(super) fn timeline(&self, pids: &[u32]) -> Result<Option<Timeline>, SessionError> {
-        let Some(events) = &self.config.events else {
-            return Ok(None);
-        };
-        let functions = self.functions.clone();
-        let timeline = Timeline::create(events.path.clone(), functions, events.raw);
-        let mut timeline = timeline.map_err(failed(&events.path))?;
-        for pid in pids {
-            timeline.learn(*pid);
-        }
-        Ok(Some(timeline))
-    }
-
-    /// Functions joined the plan.
-    pub(super) fn announce(&self, plan: &Plan) {
-        self.functions.extend(plan);
     }
 
     /// Everything is attached.
@@ -336,12 +312,15 @@ impl State {
         std::mem::take(&mut self.attachments).close();
         self.look_at_processes();
         let mut summary = self.memory_summary(true)?.unwrap_or_default();
-        match reader.finish(&summary.losses).timeline {
-            None | Some(Ok((_, 0))) => {}
-            Some(Ok((_, undecodable))) => summary
+        let ReaderResult { counts, failure, .. } = reader.finish(&summary.losses);
+        if let Some(failure) = failure {
+            return Err(failure.into());
+        }
+        if counts.undecodable() > 0 {
+            let undecodable = counts.undecodable();
+            summary
                 .notes
-                .push(format!("{undecodable} messages of the kernel could not be read")),
-            Some(Err((path, error))) => return Err(failed(&path)(error)),
+                .push(format!("{undecodable} messages of the kernel could not be read"));
         }
         let Some(mut memory) = self.memory.take() else {
             return Ok(false);
