@@ -55,9 +55,13 @@ loss_reasons! {
     /// The address that an allocation function had written could not be read: the allocation is not counted.
     PointerUnreadable = 12, "pointer_unreadable", "allocations not counted because the address that was written could not be read";
     /// The stack could not be kept: the caller alone is known.
-    StackLost = 13, "stack_lost", "allocations counted by their caller alone because their stack could not be kept";
-    /// A process found no number: what it allocates is not counted.
-    ProcessesFull = 14, "processes_full", "allocations not counted because too many processes are told apart already";
+    StackLost = 13, "stack_lost", "allocations or changes of memory counted by their caller or place alone because their stack could not be kept";
+    /// A process found no room: what it does with memory is not counted.
+    ProcessesFull = 14, "processes_full", "allocations or changes of memory not counted because too many processes are told apart already";
+    /// The first change of a process that ran already: how much it changed cannot be told.
+    FirstChange = 15, "first_change", "first changes of processes' memory, whose size cannot be told";
+    /// A place found no room: what it does is counted with the others.
+    PlacesFull = 16, "places_full", "changes of memory counted without their place because there was no room for more places";
 }
 
 /// How many reasons there are.

@@ -31,6 +31,17 @@ pub(crate) fn fetch_add(counter: *mut u64, value: u64) -> u64 {
     before
 }
 
+/// Writes, and says what stood there before (kernel 5.12+).
+#[inline(always)]
+pub(crate) fn exchange(counter: *mut u64, value: u64) -> u64 {
+    let mut before = value;
+    // SAFETY: callers pass an aligned 8-byte field of a map's element.
+    unsafe {
+        asm!("{1} = xchg_64({0} + 0, {1})", in(reg) counter, inout(reg) before, options(nostack));
+    }
+    before
+}
+
 /// Adds to a counter of 32 bits.
 #[inline(always)]
 pub(crate) fn add32(counter: *mut u32, value: u64) {

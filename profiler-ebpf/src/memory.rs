@@ -154,6 +154,60 @@ unsafe extern "C" fn add_part(cpu: u64, sum: *mut Sum) -> u64 {
     0
 }
 
+/// One counter of a process, for [`add_one_part`].
+struct Counter {
+    pages: i64,
+    /// The address that the kernel keeps of its parts.
+    parts: u64,
+}
+
+/// A counter of any process, whose parts belong to CPUs, in pages.
+#[inline(never)]
+pub(crate) fn pages(mm: u64, counter: u32) -> u64 {
+    let at = mm.wrapping_add(place(counter).into());
+    let mut sum = Counter {
+        pages: 0,
+        parts: word(at.wrapping_add(maps::rss_parts().into())),
+    };
+    for _ in 0..TRIES {
+        let handed_over = word(at) as i64;
+        sum.pages = handed_over;
+        if maps::rss_cpus() != 0 {
+            let step: unsafe extern "C" fn(u64, *mut Counter) -> u64 = add_one_part;
+            // SAFETY: the callback has the signature that the helper calls, and its context outlives the call.
+            unsafe { bpf_loop(maps::rss_cpus(), step as *mut c_void, (&raw mut sum).cast(), 0) };
+        }
+        if word(at) as i64 == handed_over {
+            break;
+        }
+    }
+    // Parts that are read one after another can add up to less than nothing for a moment.
+    sum.pages.max(0) as u64
+}
+
+/// Adds what a CPU has counted and not handed over yet. It never ends the loop.
+unsafe extern "C" fn add_one_part(cpu: u64, sum: *mut Counter) -> u64 {
+    // SAFETY: the helper passes the context that `pages` gave it.
+    let sum = unsafe { &mut *sum };
+    if let Some(distance) = distance(cpu as u32) {
+        let mut pages = 0_i32;
+        let from = sum.parts.wrapping_add(distance);
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel((&raw mut pages).cast(), 4, from as *const _) };
+        sum.pages += i64::from(pages);
+    }
+    0
+}
+
+/// A word of the kernel's memory; what is not there reads as zero.
+#[inline(always)]
+fn word(address: u64) -> u64 {
+    let mut word = 0_u64;
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel((&raw mut word).cast(), 8, address as *const _) };
+    word
+}
+
 #[inline(always)]
 fn distance(cpu: u32) -> Option<u64> {
     let known = CPU_DISTANCES.get_ptr_mut(cpu)?;

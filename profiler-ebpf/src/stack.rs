@@ -220,6 +220,26 @@ impl Stack {
         (len != 0).then(|| unsafe { *self.frame(len.wrapping_sub(1)) })
     }
 
+    /// The function of the innermost call that is still open, now that the thread stands at `sp`.
+    #[inline(always)]
+    pub(crate) fn innermost(self, sp: u64) -> Option<u32> {
+        let mut index = self.len();
+        for _ in 0..FEW_STEPS {
+            if index == 0 {
+                return None;
+            }
+            index = index.wrapping_sub(1);
+            // SAFETY: the frame is within the array.
+            let frame = unsafe { *self.frame(index) };
+            let below = sp.wrapping_sub(frame.sp);
+            // Left without a return, where it lies below on the same stack.
+            if below == 0 || below >= self.span {
+                return Some(frame.function);
+            }
+        }
+        None
+    }
+
     /// Takes the innermost call off.
     #[inline(always)]
     fn pop(self, frame: Frame) {

@@ -190,6 +190,7 @@ fn load(mode: AttachMode, detail: EventDetail) -> Result<Kernel, KernelError> {
         ring_bytes: None,
         detail,
         heap: None,
+        rss: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ebpf_prof::cli::config::{Command, ReplayConfig};
-use ebpf_prof::cli::mem::MemConfig;
+use ebpf_prof::cli::mem_config::MemConfig;
 use ebpf_prof::cli::{self, Stop};
 use ebpf_prof::event::EventFileReader;
 use ebpf_prof::list::{self, ListError};

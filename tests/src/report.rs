@@ -67,7 +67,7 @@ impl Report {
         let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;
         let summary: Value = serde_json::from_str(&text).expect("the summary is JSON");
         // That of `mem` has none.
-        let is_memory = summary["kind"] == "memory";
+        let is_memory = summary["kind"] == "memory" || summary["kind"] == "growth";
         let rows = summary["functions"].as_array().cloned();
         let rows = rows
             .or_else(|| is_memory.then(Vec::new))

@@ -22,6 +22,7 @@ mod kernel {
     mod go;
     mod governor;
     mod grouping;
+    mod growth;
     mod harmless;
     mod leaving;
     mod lines;

@@ -5,5 +5,7 @@ mod function;
 mod place;
 mod process;
 mod registers;
+mod rss;
+mod rss_place;
 
 pub(crate) use registers::Registers;

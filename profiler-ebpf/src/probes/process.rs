@@ -28,7 +28,7 @@ fn thread_exit(_ctx: RawTracePointContext) -> i32 {
 /// Whether the process of the thread that ends has no other: `current->signal->live`, which was counted down before
 /// (`do_exit`, kernel/exit.c).
 #[inline(always)]
-fn is_last_thread() -> bool {
+pub(super) fn is_last_thread() -> bool {
     let config = maps::config();
     if config.task_signal == 0 || config.signal_live == 0 {
         return false;
@@ -123,7 +123,7 @@ fn process_fork(ctx: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn current_tgid() -> u32 {
+pub(super) fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 

@@ -5,6 +5,7 @@ use core::mem::offset_of;
 use aya_ebpf::bindings::pt_regs;
 #[cfg(bpf_target_arch = "x86_64")]
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_task_pt_regs};
 use aya_ebpf::programs::ProbeContext;
 
 /// Reads one register, at an offset that is written into the instruction: the compiler would compute an address from the
@@ -34,6 +35,43 @@ impl Registers {
     #[inline(always)]
     pub(crate) fn of(ctx: &ProbeContext) -> Self {
         Self(ctx.regs)
+    }
+}
+
+/// Where a thread stands in user space, while it is in the kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct UserPlace {
+    /// The instruction.
+    pub(crate) ip: u64,
+    /// The stack pointer.
+    pub(crate) sp: u64,
+}
+
+impl UserPlace {
+    /// Where the current thread stands (kernel 5.15+).
+    #[inline(always)]
+    pub(crate) fn current() -> Self {
+        // SAFETY: the helpers have no preconditions, and the kernel keeps a thread's registers on its stack.
+        let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const pt_regs;
+        Self::of(Registers(registers))
+    }
+
+    #[cfg(bpf_target_arch = "x86_64")]
+    #[inline(always)]
+    fn of(registers: Registers) -> Self {
+        Self {
+            ip: read_register!(registers, rip),
+            sp: read_register!(registers, rsp),
+        }
+    }
+
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    fn of(registers: Registers) -> Self {
+        Self {
+            ip: read_register!(registers, pc),
+            sp: read_register!(registers, sp),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! What was counted, merged over CPUs: one [`FunctionTotals`] per function.
+pub mod growth;
 pub mod histogram;
 pub mod memory;
 

@@ -11,7 +11,7 @@ use super::args::{
 use super::error::ConfigError;
 use super::grouping;
 use super::list::ListConfig;
-use super::mem::{MemConfig, MemoryConfig};
+use super::mem_config::{GrowthConfig, MemConfig, MemoryConfig};
 use super::monitor::MonitorArgs;
 pub use super::parse::Budget;
 use super::plot::PlotConfig;
@@ -121,6 +121,8 @@ pub struct SessionConfig {
     pub limits: LimitConfig,
     /// What of memory is followed; none = calls are.
     pub memory: Option<MemoryConfig>,
+    /// What makes resident memory grow; none = it is not followed.
+    pub growth: Option<GrowthConfig>,
 }
 
 /// Whether anything is attached.
@@ -364,6 +366,7 @@ impl SessionConfig {
             display: DisplayConfig::checked(display, stdout)?,
             limits: LimitConfig::checked(limits, default_budget)?,
             memory: None,
+            growth: None,
         })
     }
 }

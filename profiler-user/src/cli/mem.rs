@@ -1,37 +1,21 @@
-//! `mem`: what was typed, and what is true.
+//! `mem`: what is typed.
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use profiler_common::alloc::{Family, StackChoice};
-use profiler_common::sampling::MAX_MEAN;
 
 use super::args::{AttachMode, attach_mode, log_level, one_of};
-use super::config::{
-    Action, AttachConfig, Budget, DisplayConfig, LimitConfig, OnLoss, ProbingConfig, RunConfig,
-    SelectionConfig, SessionConfig, StdoutUse, kernel_mode,
-};
-use super::error::ConfigError;
 use super::parse;
-use super::symbols::SymbolConfig;
 use super::targets::{TARGETING, TargetArgs};
-use crate::kernel::heap::LEAST_MEMORY;
-use crate::monitor::MONITORS;
-use crate::object::names::NameStyle;
 use crate::probe::allocator_rows::UserRow;
-use crate::probe::plan::{ReturnsChoice, SiteChoice};
-use crate::ui::mem_view::{MemBy, MemShown, MemSort, MemView};
-use crate::ui::{SortKey, Style};
+use crate::probe::plan::ReturnsChoice;
+use crate::ui::mem_view::{MemBy, MemSort};
 
 const VIEW: &str = "View";
 const OUTPUT: &str = "Output";
 const LIMITS: &str = "Limits";
 const ALLOCATORS: &str = "Allocators";
-
-/// Bytes for functions' flags and events in a session that needs hardly any.
-const SMALL_RING: u32 = 4096;
-/// Bytes for events on their way.
-const EVENT_RING: u32 = 64 << 20;
 
 /// `mem`.
 #[derive(Clone, Debug, clap::Args)]
@@ -85,6 +69,12 @@ pub struct MemViewArgs {
     /// Which sizes are allocated
     #[arg(long, group = "which")]
     pub sizes: bool,
+    /// Follow resident memory in place of allocations: where it grows and shrinks; anonymous, file and shared pages apart
+    #[arg(long, conflicts_with_all = ["which", "sort", "min_age", "families", "rows", "files", "events", "timeline", "blocks", "sample_bytes", "diff"])]
+    pub rss: bool,
+    /// With --rss, tell apart within which of these functions: names, globs, or `OBJECT:FUNCTION`; may be repeated
+    #[arg(short, long = "function", value_name = "PATTERN", requires = "rss")]
+    pub functions: Vec<String>,
     /// Count apart by this
     #[arg(long, value_name = "WHAT", default_value = "site", value_parser = by())]
     pub by: MemBy,
@@ -197,295 +187,6 @@ pub enum Families {
     All,
 }
 
-/// What a memory session is to follow and to show.
-#[derive(Clone, Debug)]
-pub struct MemoryConfig {
-    /// The families of allocators.
-    pub families: Vec<Family>,
-    /// Allocators of the user's.
-    pub rows: Vec<UserRow>,
-    /// How callers are known.
-    pub stack: StackChoice,
-    /// Mean distance of samples, bytes; none = everything counts.
-    pub sample_bytes: Option<u64>,
-    /// Kernel memory, bytes.
-    pub map_bytes: u64,
-    /// What is shown.
-    pub shown: MemShown,
-    /// Where the result is written at the end.
-    pub outputs: Vec<MemOutput>,
-    /// How many live blocks the JSON has at most.
-    pub blocks: usize,
-    /// Where every allocation and free is written.
-    pub events: Option<EventsConfig>,
-    /// Where the course of each process's memory is written.
-    pub timeline: Option<PathBuf>,
-}
-
-/// Where every allocation and free is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventsConfig {
-    /// The file.
-    pub path: PathBuf,
-    /// Kinds are numbers.
-    pub raw: bool,
-}
-
-/// A file for the result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemOutput {
-    /// The format.
-    pub format: MemFormat,
-    /// The file.
-    pub path: PathBuf,
-}
-
-/// How a result is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemFormat {
-    /// A line for each row of the table.
-    Csv,
-    /// Everything.
-    Json,
-    /// Stacks, and a number behind each.
-    Folded,
-}
-
-/// `mem`, checked.
-#[derive(Clone, Debug)]
-pub enum MemConfig {
-    /// Follow running processes.
-    Attach(Box<AttachConfig>),
-    /// Start a command and follow it.
-    Run(Box<RunConfig>),
-    /// Compare two results.
-    Diff {
-        /// The earlier one.
-        before: PathBuf,
-        /// The later one.
-        after: PathBuf,
-        /// How it is shown.
-        shown: MemShown,
-        /// Whether there are colours.
-        style: Style,
-    },
-}
-
-impl MemConfig {
-    /// Which messages are printed.
-    pub fn log_level(&self) -> log::LevelFilter {
-        match self {
-            Self::Attach(config) => config.session.display.log_level,
-            Self::Run(config) => config.session.display.log_level,
-            Self::Diff { .. } => log::LevelFilter::Warn,
-        }
-    }
-}
-
-impl TryFrom<MemArgs> for MemConfig {
-    type Error = ConfigError;
-
-    fn try_from(args: MemArgs) -> Result<Self, ConfigError> {
-        let MemArgs {
-            targets,
-            wait,
-            view,
-            allocators,
-            output,
-            limits,
-            command,
-        } = args;
-        let style = if view.no_color {
-            Style::Plain
-        } else {
-            Style::Coloured
-        };
-        if let [before, after] = &view.diff[..] {
-            return Ok(Self::Diff {
-                before: before.clone(),
-                after: after.clone(),
-                shown: shown(&view),
-                style,
-            });
-        }
-        let children = targets.children;
-        let selector = targets.selector()?;
-        let session = session((&view, style), allocators, (output, limits), children)?;
-        let mut words = command.into_iter();
-        if let Some(program) = words.next() {
-            let named = crate::target::selector::Selector {
-                children: false,
-                ..selector
-            };
-            if !named.is_empty() {
-                return Err(ConfigError::CommandAndTarget);
-            }
-            return Ok(Self::Run(Box::new(RunConfig {
-                program,
-                arguments: words.collect(),
-                children,
-                session,
-            })));
-        }
-        if selector.is_empty() {
-            return Err(ConfigError::NoTarget);
-        }
-        Ok(Self::Attach(Box::new(AttachConfig {
-            selector,
-            wait,
-            session,
-        })))
-    }
-}
-
-fn session(
-    (view, style): (&MemViewArgs, Style),
-    allocators: AllocatorArgs,
-    (output, limits): (MemOutputArgs, MemLimitArgs),
-    children: bool,
-) -> Result<SessionConfig, ConfigError> {
-    let AllocatorArgs {
-        families,
-        rows,
-        files,
-        isolate,
-        dry_run,
-        attach_mode,
-        returns,
-    } = allocators;
-    if limits.max_map_memory < LEAST_MEMORY {
-        return Err(ConfigError::TooLittleMemory);
-    }
-    if limits.sample_bytes.is_some_and(|bytes| bytes > MAX_MEAN) {
-        return Err(ConfigError::SampleBytes);
-    }
-    Ok(SessionConfig {
-        monitor: MONITORS[0],
-        action: if dry_run { Action::DryRun } else { Action::Profile },
-        selection: SelectionConfig::default(),
-        probing: ProbingConfig {
-            attach_mode: kernel_mode(attach_mode),
-            returns,
-            site: SiteChoice::Planned,
-            // Every program allocates: all others would pay for probes in the C library that reach them.
-            isolate: isolate || !children,
-        },
-        changes: None,
-        group_by: Vec::new(),
-        columns: Vec::new(),
-        // The table of allocators has the names as compilers write them.
-        symbols: SymbolConfig {
-            names: NameStyle::Raw,
-            ..SymbolConfig::default()
-        },
-        recording: None,
-        raw: false,
-        summary_json: None,
-        display: DisplayConfig {
-            interval: view.interval.max(Duration::from_millis(50)),
-            sort: SortKey::default(),
-            top: (view.top > 0).then_some(view.top),
-            style,
-            stdout: StdoutUse::Table,
-            log_level: output.log_level,
-        },
-        limits: limits_of(&limits, output.events.is_some()),
-        memory: Some(MemoryConfig {
-            families: distinct(&families),
-            rows: all_rows(rows, &files)?,
-            stack: view.stack,
-            sample_bytes: limits.sample_bytes,
-            map_bytes: limits.max_map_memory,
-            shown: shown(view),
-            outputs: outputs(output.outputs, output.summary_json)?,
-            blocks: output.blocks,
-            events: output.events.map(|path| EventsConfig {
-                path,
-                raw: output.raw,
-            }),
-            timeline: output.timeline,
-        }),
-    })
-}
-
-fn limits_of(limits: &MemLimitArgs, events: bool) -> LimitConfig {
-    LimitConfig {
-        duration: limits.duration,
-        max_overhead: Budget::Unlimited,
-        ring_bytes: if events { EVENT_RING } else { SMALL_RING },
-        map_bytes: limits.max_map_memory,
-        on_loss: if limits.fail_on_loss {
-            OnLoss::Fail
-        } else {
-            OnLoss::Report
-        },
-    }
-}
-
-fn shown(view: &MemViewArgs) -> MemShown {
-    let chosen = [
-        (view.leaks, MemView::Leaks),
-        (view.peak, MemView::Peak),
-        (view.temporary, MemView::Temporary),
-        (view.hot, MemView::Hot),
-        (view.sizes, MemView::Sizes),
-    ];
-    let which = chosen.into_iter().find(|(is_chosen, _)| *is_chosen);
-    let which = which.map_or(MemView::Live, |(_, which)| which);
-    MemShown {
-        view: which,
-        by: view.by,
-        sort: view.sort.unwrap_or(MemSort::of(which)),
-        top: (view.top > 0).then_some(view.top),
-        min_age: view.min_age,
-        names: if view.raw_names {
-            NameStyle::Raw
-        } else {
-            NameStyle::Demangled
-        },
-    }
-}
-
-fn distinct(typed: &[Families]) -> Vec<Family> {
-    let is_meant = |family: &Family| {
-        typed
-            .iter()
-            .any(|it| matches!(it, Families::All) || *it == Families::One(*family))
-    };
-    Family::ALL.into_iter().filter(is_meant).collect()
-}
-
-fn all_rows(mut rows: Vec<UserRow>, files: &[PathBuf]) -> Result<Vec<UserRow>, ConfigError> {
-    for file in files {
-        let wrong = |why: String| ConfigError::Allocators {
-            file: file.clone(),
-            why,
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-        rows.extend(UserRow::of_lines(&text).map_err(|error| wrong(error.to_string()))?);
-    }
-    Ok(rows)
-}
-
-fn outputs(files: Vec<PathBuf>, json: Option<PathBuf>) -> Result<Vec<MemOutput>, ConfigError> {
-    let format = |path: &PathBuf| match path.extension().and_then(|extension| extension.to_str()) {
-        Some("csv") => Some(MemFormat::Csv),
-        Some("json") => Some(MemFormat::Json),
-        Some("folded") => Some(MemFormat::Folded),
-        Some(_) | None => None,
-    };
-    let mut outputs = Vec::new();
-    for path in files {
-        let format = format(&path).ok_or(ConfigError::UnknownMemFormat { output: path.clone() })?;
-        outputs.push(MemOutput { format, path });
-    }
-    outputs.extend(json.map(|path| MemOutput {
-        format: MemFormat::Json,
-        path,
-    }));
-    Ok(outputs)
-}
-
 fn family(text: &str) -> Result<Families, String> {
     if text == "all" {
         return Ok(Families::All);
@@ -537,21 +238,12 @@ fn stack() -> impl clap::builder::TypedValueParser<Value = StackChoice> {
 mod tests {
     use profiler_common::alloc::Family;
 
-    use super::{Families, MemFormat, distinct, family, outputs};
+    use super::{Families, family};
 
     #[test]
-    fn families_are_each_taken_once() {
-        let typed = ["heap", "python", "heap"].map(|word| family(word).unwrap());
-        assert_eq!(distinct(&typed), [Family::Heap, Family::Python]);
-        assert_eq!(distinct(&[Families::All]), Family::ALL);
+    fn families_have_names() {
+        assert_eq!(family("python"), Ok(Families::One(Family::Python)));
+        assert_eq!(family("all"), Ok(Families::All));
         assert!(family("java").unwrap_err().contains("`java`"));
-    }
-
-    #[test]
-    fn the_extension_tells_the_format() {
-        let found = outputs(vec!["a.csv".into(), "b.folded".into()], Some("c".into())).unwrap();
-        let formats: Vec<_> = found.iter().map(|output| output.format).collect();
-        assert_eq!(formats, [MemFormat::Csv, MemFormat::Folded, MemFormat::Json]);
-        assert!(outputs(vec!["a.txt".into()], None).is_err());
     }
 }

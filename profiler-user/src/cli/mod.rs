@@ -5,6 +5,7 @@ mod error;
 pub mod grouping;
 pub mod list;
 pub mod mem;
+pub mod mem_config;
 pub mod monitor;
 mod parse;
 pub mod plot;

@@ -128,6 +128,12 @@ pub enum KernelError {
         "this kernel counts the memory of processes in a way that is not known: leave `--monitor` out to record calls without it"
     )]
     UnknownMemoryCounters,
+    /// Changes of resident memory cannot be followed.
+    #[error("changes of resident memory cannot be followed: {why}; leave `--rss` out to follow allocations")]
+    NoGrowth {
+        /// Why not.
+        why: &'static str,
+    },
     /// The kernel's type information is malformed.
     #[error("failed to parse the kernel's BTF at byte {offset}")]
     MalformedBtf {

@@ -1,35 +1,34 @@
 //! Loading the programs and sizing their maps.
 use std::os::fd::BorrowedFd;
 
+use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, RingBuf};
 use aya::programs::RawTracePoint;
-use aya::{Ebpf, EbpfLoader};
-use profiler_common::config::{
-    Grouping, KernelConfig, MAX_GOROUTINES, MemoryCounters, NO_ROW, RowOwner, hold, target_flags,
-};
+use profiler_common::config::{Grouping, MemoryCounters, NO_ROW, RowOwner, hold, target_flags};
 use profiler_common::cookie::FunctionId;
 use profiler_common::loss::{LOSS_REASONS, LossReason};
 use profiler_common::stats::FunctionStats;
 
 use super::btf::{KernelOffsets, kernel_offsets};
-use super::capability::has_loop;
 use super::error::KernelError;
 use super::heap::{HeapMaps, HeapSettings};
 use super::layout::CounterLayout;
 use super::link::{Link, LinkTarget, Linker, Probe, Refused, Side, Subject};
 use super::map::{MappedArray, SharedWord};
 use super::memory::{self, RssExactness};
+use super::prepare::{can_hold, histogram_elements, load_object};
 use super::program::{ProgramSet, ProgramSource, Programs, map_fd};
 use super::ring::Ring;
+use super::rss::{self, RssMaps, RssSettings};
 use super::{AttachMode, EventDetail, Reach};
 
 /// The kernel side, compiled by the build script.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profiler-ebpf"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profiler-ebpf"));
 
 /// The share of the ring that may fill before the reader is woken.
-const WAKE_SHARE: u64 = 4;
+pub(super) const WAKE_SHARE: u64 = 4;
 /// The smallest ring: a page.
-const MIN_RING: u32 = 4096;
+pub(super) const MIN_RING: u32 = 4096;
 
 /// What the kernel side is told before it loads.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +49,8 @@ pub struct KernelSettings {
     pub detail: EventDetail,
     /// Allocations are followed; `None` = they are not. Calls are not, then, unless [`EventDetail::CallAndCaller`] asks for both.
     pub heap: Option<HeapSettings>,
+    /// Resident memory is followed; `None` = it is not.
+    pub rss: Option<RssSettings>,
 }
 
 impl KernelSettings {
@@ -98,6 +99,8 @@ pub struct Kernel {
     targets: HashMap<MapData, u32, [u32; 2]>,
     /// What the memory programs count, where these are loaded.
     pub heap: Option<HeapMaps>,
+    /// What is counted of resident memory, where that is followed.
+    pub growth: Option<RssMaps>,
     #[cfg(feature = "kernel-log")]
     log: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
@@ -131,10 +134,7 @@ impl Kernel {
     /// Loads the programs and makes their maps. Nothing is attached but the tracepoints of threads and processes.
     pub fn load(settings: &KernelSettings) -> Result<Self, KernelError> {
         let offsets = kernel_offsets()?;
-        let memory = match settings.detail {
-            EventDetail::Call | EventDetail::CallAndCaller => MemoryCounters::default(),
-            EventDetail::CallAndMemory => memory::to_read(offsets.memory)?,
-        };
+        let memory = counters_to_read(settings, &offsets)?;
         let mut ebpf = load_object(settings, offsets, memory)?;
         let source = ProgramSource::new(OBJECT, |name| ebpf.map(name).and_then(map_fd))?;
         let load = |set| Programs::load(&source, settings.mode, set);
@@ -145,6 +145,7 @@ impl Kernel {
             .as_ref()
             .map(|heap| HeapMaps::new(&mut ebpf, heap))
             .transpose()?;
+        let growth = settings.rss.map(|_| RssMaps::new(&mut ebpf)).transpose()?;
         let layout = settings.layout;
         let slots = layout.slots();
         let mut kernel = Self {
@@ -176,6 +177,7 @@ impl Kernel {
             foreign: MappedArray::new("FOREIGN", array_fd(&ebpf, "FOREIGN")?, layout.cpus as usize)?,
             targets: take_targets(&mut ebpf)?,
             heap,
+            growth,
             ebpf,
             #[cfg(feature = "kernel-log")]
             log: None,
@@ -215,6 +217,30 @@ impl Kernel {
         let of_memory = if self.heap.is_some() { 0 } else { 3 };
         for (program, tracepoint) in &tracepoints[of_memory..] {
             self.attach_tracepoint(program, tracepoint)?;
+        }
+        if self.growth.is_some() {
+            self.attach_growth()?;
+        }
+        Ok(())
+    }
+
+    /// What follows resident memory. It must hear of forks and executions after those that know who is a target.
+    fn attach_growth(&mut self) -> Result<(), KernelError> {
+        let tracepoints = [
+            ("rss_exit", "sched_process_exit"),
+            ("rss_exec", "sched_process_exec"),
+            ("rss_fork", "sched_process_fork"),
+            ("rss_changed", "rss_stat"),
+        ];
+        for (program, tracepoint) in tracepoints {
+            self.attach_tracepoint(program, tracepoint)?;
+        }
+        let faults = self.attach_tracepoint("rss_fault", "page_fault_user");
+        if let Err(error) = &faults {
+            log::debug!("page faults are not counted: {error}");
+        }
+        if let Some(growth) = &mut self.growth {
+            growth.sees_faults = faults.is_ok();
         }
         Ok(())
     }
@@ -379,11 +405,6 @@ impl Kernel {
     }
 }
 
-fn histogram_elements(layout: CounterLayout) -> usize {
-    let counters = layout.slots() * layout.buckets() as usize;
-    counters.div_ceil(2).max(1)
-}
-
 fn take_targets(ebpf: &mut Ebpf) -> Result<HashMap<MapData, u32, [u32; 2]>, KernelError> {
     let name = "TARGETS";
     let map = ebpf
@@ -400,89 +421,20 @@ pub(super) fn array_fd<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<Borrowe
     }
 }
 
-/// Whether return probes are held back while something new is examined. Where programs are executed that nobody looks at
-/// before, none is planned that they could break.
-fn can_hold(mode: AttachMode, reach: Reach) -> bool {
-    let looks_first = matches!(reach, Reach::Process | Reach::Targets { keep_on_exec: false });
-    mode == AttachMode::Session && looks_first
-}
-
-/// What the programs are told before they load.
-fn kernel_config(settings: &KernelSettings, offsets: KernelOffsets, memory: MemoryCounters) -> KernelConfig {
-    let KernelSettings {
-        mode,
-        layout,
-        reach,
-        focus,
-        goroutines: _,
-        ring_bytes,
-        detail,
-        heap: _,
-    } = *settings;
-    KernelConfig {
-        function_count: layout.functions,
-        bucket_count: layout.buckets(),
-        resolution: layout.resolution.unwrap_or(0),
-        focus: focus.into(),
-        wake_bytes: u64::from(ring_bytes.unwrap_or(MIN_RING)) / WAKE_SHARE,
-        task_mm: offsets.task_mm,
-        mm_xol_area: offsets.mm_xol_area,
-        xol_area_vaddr: offsets.xol_area_vaddr,
-        task_tgid: offsets.task_tgid,
-        task_pid: offsets.task_pid,
-        has_loop: has_loop().into(),
-        grouping: layout.grouping as u32,
-        row_count: layout.rows,
-        check_targets: matches!(reach, Reach::Targets { .. }).into(),
-        keep_on_exec: matches!(reach, Reach::Targets { keep_on_exec: true }).into(),
-        own_tgid: if reach == Reach::Process {
-            0
-        } else {
-            std::process::id()
-        },
-        can_hold: can_hold(mode, reach).into(),
-        callers: (detail == EventDetail::CallAndCaller).into(),
-        reserved: 0,
-        task_signal: offsets.task_signal,
-        signal_live: offsets.signal_live,
-        memory,
-    }
-}
-
-fn load_object(
+/// The counters of memory that the programs read on this machine.
+fn counters_to_read(
     settings: &KernelSettings,
-    offsets: KernelOffsets,
-    memory: MemoryCounters,
-) -> Result<Ebpf, KernelError> {
-    let KernelSettings {
-        layout,
-        goroutines,
-        ring_bytes,
-        heap,
-        ..
-    } = *settings;
-    let ring = ring_bytes.unwrap_or(MIN_RING);
-    let config = kernel_config(settings, offsets, memory);
-    let bytes = zerocopy::IntoBytes::as_bytes(&config);
-    let heap_config = heap.map(|heap| heap.config()).unwrap_or_default();
-    let mut loader = EbpfLoader::new();
-    loader.override_global("HEAP_CONFIG", zerocopy::IntoBytes::as_bytes(&heap_config), true);
-    if let Some(heap) = heap {
-        heap.size_maps(&mut loader);
+    offsets: &KernelOffsets,
+) -> Result<MemoryCounters, KernelError> {
+    if settings.rss.is_some() {
+        rss::check(offsets)?;
     }
-    loader
-        .btf(None)
-        .allow_unsupported_maps()
-        .override_global("CONFIG", bytes, true)
-        .map_max_entries("FUNCTIONS", layout.functions)
-        .map_max_entries("STATS", layout.slots() as u32)
-        .map_max_entries("HISTOGRAMS", histogram_elements(layout) as u32)
-        .map_max_entries("LOSS", layout.cpus * LOSS_REASONS)
-        .map_max_entries("FOREIGN", layout.cpus)
-        .map_max_entries("ROWS", layout.rows)
-        .map_max_entries("CPU_DISTANCES", memory.cpus.max(1))
-        .map_max_entries("GOROUTINES", if goroutines { MAX_GOROUTINES } else { 1 })
-        .map_max_entries("EVENTS", ring)
-        .load(OBJECT)
-        .map_err(|error| Box::new(error).into())
+    match settings.detail {
+        EventDetail::Call | EventDetail::CallAndCaller if settings.rss.is_none() => {
+            Ok(MemoryCounters::default())
+        }
+        EventDetail::Call | EventDetail::CallAndCaller | EventDetail::CallAndMemory => {
+            memory::to_read(offsets.memory)
+        }
+    }
 }

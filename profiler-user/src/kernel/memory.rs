@@ -95,7 +95,8 @@ fn online_cpus() -> u32 {
     highest.map_or_else(super::load::possible_cpus, |cpu| cpu + 1)
 }
 
-fn page_size() -> u64 {
+/// Bytes of a page.
+pub fn page_size() -> u64 {
     // SAFETY: `sysconf` takes any number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u64::try_from(size).unwrap_or(4096)

@@ -14,8 +14,10 @@ pub mod link;
 pub mod load;
 pub mod map;
 pub mod memory;
+mod prepare;
 mod program;
 pub mod ring;
+pub mod rss;
 mod syscall;
 
 use std::fmt;

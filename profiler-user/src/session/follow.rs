@@ -39,11 +39,17 @@ impl State {
                 if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
                     memory.replaced(*pid, heap);
                 }
+                if let (Some(growth), Some(maps)) = (&mut self.growth, &self.kernel.growth) {
+                    growth.replaced(*pid, maps);
+                }
                 self.executed(*pid)
             }
             LifeEvent::Mapped(mapping) => {
                 if let Some(memory) = &mut self.memory {
                     memory.told(mapping);
+                }
+                if let Some(growth) = &mut self.growth {
+                    growth.told(mapping);
                 }
                 let looked_at = self.mapped(mapping);
                 if mapping.suspends {
@@ -213,6 +219,9 @@ impl State {
         if let Some(memory) = &mut self.memory {
             memory.meet(pid, self.tracker.identity(pid).as_ref());
         }
+        if let Some(growth) = &mut self.growth {
+            growth.meet(pid, self.tracker.identity(pid).as_ref());
+        }
         self.make_room();
     }
 
@@ -323,6 +332,9 @@ impl State {
         if let Some(memory) = &mut self.memory {
             memory.mapped(pid);
         }
+        if let Some(growth) = &mut self.growth {
+            growth.mapped(pid);
+        }
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
             Ok(()) => {
@@ -360,6 +372,9 @@ impl State {
         self.kernel.remove_target(pid);
         if let (Some(memory), Some(heap)) = (&mut self.memory, &mut self.kernel.heap) {
             memory.left(pid, heap);
+        }
+        if let (Some(growth), Some(maps)) = (&mut self.growth, &self.kernel.growth) {
+            growth.left(pid, maps);
         }
         if let (None, Some(heap)) = (&self.memory, &mut self.kernel.heap) {
             heap.leave(pid);

@@ -116,6 +116,8 @@ impl Session {
         drop(watch);
         let concluded = if state.memory.is_some() {
             state.conclude_memory(reader, display)
+        } else if state.growth.is_some() {
+            state.conclude_growth(reader, display)
         } else {
             state.conclude(reader, display, summary_file)
         };
@@ -270,7 +272,7 @@ impl EventLoop {
                 }
                 _ = self.course.tick(), if state.has_course() => state.look_at_processes(),
                 _ = self.refresh.tick(), if display.is_live() => {
-                    if !state.refresh_memory(display)? {
+                    if !state.refresh_memory(display)? && !state.refresh_growth(display)? {
                         let summary = state.summary(display.view());
                         display.refresh(&summary)?;
                     }

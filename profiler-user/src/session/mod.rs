@@ -21,6 +21,7 @@ mod changes;
 mod display;
 mod follow;
 mod groups;
+mod growth;
 mod live;
 mod names;
 mod roster;

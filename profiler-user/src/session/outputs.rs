@@ -12,6 +12,7 @@ use super::targets::Targets;
 use crate::cli::config::{Budget, SessionConfig};
 use crate::kernel::EventDetail;
 use crate::kernel::heap::{HeapLayout, HeapSettings};
+use crate::kernel::rss::RssSettings;
 use crate::record::RecordForm;
 use crate::recorder::{
     CSV, EventFunctions, EventPipeline, EventStyle, EventWriter, NewNames, Output, Recorder,
@@ -127,6 +128,14 @@ pub(super) fn heap_settings(config: &SessionConfig) -> Option<HeapSettings> {
         by_thread: memory.shown.by == MemBy::Thread,
         sample_bytes: memory.sample_bytes,
         events: memory.events.is_some(),
+    })
+}
+
+/// What the programs that follow resident memory are told; none = it is not followed.
+pub(super) fn rss_settings(config: &SessionConfig, command: Option<u32>) -> Option<RssSettings> {
+    config.growth.as_ref().map(|growth| {
+        let by_thread = growth.shown.by == MemBy::Thread;
+        RssSettings::fit(config.limits.map_bytes / 2, growth.stack, by_thread, command)
     })
 }
 

@@ -62,6 +62,9 @@ impl State {
         if let (Some(memory), Notice::Life(LifeEvent::Mapped(mapping))) = (&mut self.memory, notice) {
             memory.told(mapping);
         }
+        if let (Some(growth), Notice::Life(LifeEvent::Mapped(mapping))) = (&mut self.growth, notice) {
+            growth.told(mapping);
+        }
         let (parent, child) = match notice {
             Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {
                 (*parent, *child)

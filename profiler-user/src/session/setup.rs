@@ -170,7 +170,8 @@ pub fn plan(
     catalog.add(&mut plan, files.into_values().map(|(file, _)| file).collect())?;
     warnings.extend(of_returns(config.probing.returns));
     let follows_programs = matches!(reach, Reach::Targets { keep_on_exec: true });
-    let awaited = awaited(&catalog, &plan, processes.is_empty() || follows_programs)?;
+    let may_come = processes.is_empty() || follows_programs || needs_no_function(config);
+    let awaited = awaited(&catalog, &plan, may_come)?;
     check_focus(&plan)?;
     warnings.append(&mut plan.notes);
     let mut mapped_by: BTreeMap<u32, BTreeSet<Placement>> = BTreeMap::new();
@@ -254,10 +255,7 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
         returns: probing.returns,
         site: probing.site,
         names: config.symbols.names,
-        allocators: config
-            .memory
-            .as_ref()
-            .map(|memory| Arc::new(Allocators::new(&memory.families, memory.rows.clone()))),
+        allocators: allocators(config),
         // Families lie within each other: the sum of one of them is what is alive.
         also: (config.monitor.detail == EventDetail::CallAndCaller)
             .then(|| Arc::new(Allocators::new(&[Family::Heap], Vec::new()))),
@@ -268,6 +266,19 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
             (Inlined::Told, Action::Profile) => InlinedChoice::Ignored,
         },
     })
+}
+
+/// The allocators that are meant in place of functions; none where no function is meant.
+fn allocators(config: &SessionConfig) -> Option<Arc<Allocators>> {
+    let of_memory = config.memory.as_ref();
+    let followed = of_memory.map(|memory| Allocators::new(&memory.families, memory.rows.clone()));
+    let nothing = needs_no_function(config).then(|| Allocators::new(&[], Vec::new()));
+    followed.or(nothing).map(Arc::new)
+}
+
+/// Whether there is something to follow where no function has a probe.
+fn needs_no_function(config: &SessionConfig) -> bool {
+    config.growth.is_some() && config.selection.functions.is_empty()
 }
 
 fn check_focus(plan: &Plan) -> Result<(), SessionError> {

@@ -12,6 +12,7 @@ use super::changes;
 use super::follow::End;
 use super::governor::CostModel;
 use super::groups::Groups;
+use super::growth::Growth;
 use super::live::{Session, Settings};
 use super::memory::Memory;
 use super::outputs::{self, heap_settings};
@@ -46,9 +47,13 @@ pub(super) fn start(
     let outputs = outputs::open(config)?;
     let changes = config.changes.as_deref().map(changes::open).transpose()?;
     let memory = config.memory.as_ref().map(Memory::new).transpose()?;
+    let growth = config.growth.as_ref().map(Growth::new).transpose()?;
     // Before the first look at the processes, so that nothing falls between the two.
     let (sender, notices) = unbounded_channel();
-    let shared = Arc::new(Shared::new(targets.selector.is_closed(), memory.is_some()));
+    let shared = Arc::new(Shared::new(
+        targets.selector.is_closed(),
+        memory.is_some() || growth.is_some(),
+    ));
     for process in &targets.processes {
         shared.insert(process.pid);
     }
@@ -57,7 +62,8 @@ pub(super) fn start(
     setup.check()?;
     let lines = read_lines(&setup, config)?;
     let reach = targets.reach(mode, config.probing.isolate);
-    let mut kernel = load(&setup, config, mode, reach)?;
+    let command = targets.command();
+    let mut kernel = load(&setup, (config, command), mode, reach)?;
     setup.catalog.limit(kernel.layout.functions as usize);
     let rings = (kernel.take_events()?, kernel.take_process_events()?);
     let ends = ends(&targets.processes)?;
@@ -74,6 +80,7 @@ pub(super) fn start(
     shared.examined(state.setup.catalog.files());
     state.shared = shared;
     state.memory = memory;
+    state.growth = growth;
     state.lines = Lines::new(lines, shows_lines(config).then(|| config.symbols.paths.clone()));
     attach(&mut state, &processes)?;
     if let Some(file) = changes {
@@ -182,7 +189,7 @@ fn ends(processes: &[Process]) -> Result<Vec<End>, SessionError> {
 
 fn load(
     setup: &Setup,
-    config: &SessionConfig,
+    (config, command): (&SessionConfig, Option<u32>),
     mode: AttachMode,
     reach: Reach,
 ) -> Result<Kernel, SessionError> {
@@ -217,6 +224,7 @@ fn load(
             .then_some(config.limits.ring_bytes),
         detail: config.monitor.detail,
         heap,
+        rss: outputs::rss_settings(config, command),
     })?)
 }
 

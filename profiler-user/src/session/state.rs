@@ -13,6 +13,7 @@ use super::census::Census;
 use super::counters::Counters;
 use super::governor::{CostModel, Decision, Governor};
 use super::groups::{Groups, Tracker};
+use super::growth::Growth;
 use super::memory::Memory;
 use super::names::NamesSender;
 use super::roster::Roster;
@@ -76,6 +77,8 @@ pub(super) struct State {
     pub(super) events: Option<EventFunctions>,
     /// Allocations are followed, and no calls.
     pub(super) memory: Option<Memory>,
+    /// Resident memory is followed.
+    pub(super) growth: Option<Growth>,
     /// Tells the recording thread the names of functions that join the plan.
     pub(super) recorded_names: Option<NamesSender>,
 }
@@ -136,6 +139,7 @@ impl State {
             first_flags: if records { function_flags::EVENTS } else { 0 },
             events: None,
             memory: None,
+            growth: None,
             recorded_names: None,
         }
     }

@@ -57,9 +57,17 @@ impl State {
                 | LossReason::SitesFull
                 | LossReason::PointerUnreadable
                 | LossReason::StackLost
+                | LossReason::FirstChange
+                | LossReason::PlacesFull
                 | LossReason::ProcessesFull => (*reason, self.kernel.lost(*reason)),
             })
             .collect()
+    }
+
+    /// The same where calls are counted beside something else.
+    pub(super) fn all_losses(&mut self) -> Vec<(LossReason, u64)> {
+        let counted = self.counted();
+        self.losses(&counted)
     }
 
     /// By function and group: its counters, without histograms, which are read only where they are shown: they are large.

@@ -87,6 +87,12 @@ impl Targets {
         }
     }
 
+    /// The command that was started for it, which has not executed its program yet.
+    pub(super) fn command(&self) -> Option<u32> {
+        let started = self.processes.first().filter(|_| self.is_command);
+        started.map(|process| process.pid)
+    }
+
     /// Whom links can reach: all at once where no call of a child may be missed.
     pub(super) fn reach(&self, mode: AttachMode, isolate: bool) -> Reach {
         let everyone = self.selector

@@ -168,7 +168,7 @@ pub fn render_changes(changes: &[Change], shown: &MemShown, view: &View) -> Stri
     text
 }
 
-fn signed(number: i64, shown: &dyn Fn(u64) -> String) -> String {
+pub(super) fn signed(number: i64, shown: &dyn Fn(u64) -> String) -> String {
     match number {
         0 => "0".to_owned(),
         1.. => format!("+{}", shown(number.unsigned_abs())),

@@ -119,6 +119,17 @@ impl MemSort {
     }
 }
 
+/// How a result about resident memory is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct GrowthShown {
+    /// What has a line of its own.
+    pub by: MemBy,
+    /// How many lines; none = all.
+    pub top: Option<usize>,
+    /// How functions' names are shown.
+    pub names: NameStyle,
+}
+
 /// How the result is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct MemShown {

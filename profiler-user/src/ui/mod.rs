@@ -5,6 +5,7 @@ mod footer;
 #[cfg(test)]
 mod golden;
 mod grid;
+pub mod growth_table;
 pub mod listing;
 pub mod live;
 pub mod mem_table;

@@ -6,27 +6,27 @@ use std::path::PathBuf;
 
 use super::failed;
 use crate::aggregate::memory::{MemoryCounters, MemorySummary};
-use crate::cli::mem::{MemFormat, MemOutput};
+use crate::cli::mem_config::{MemFormat, MemOutput};
 use crate::record::escape::escaped;
 use crate::session::SessionError;
 use crate::ui::mem_table;
 use crate::ui::mem_view::{MemBy, MemShown, MemView};
 
 /// A file that is open and empty.
-pub(super) struct OutputFile {
-    pub(super) format: MemFormat,
+pub(in crate::session) struct OutputFile {
+    pub(in crate::session) format: MemFormat,
     path: PathBuf,
     file: File,
 }
 
 impl OutputFile {
-    pub(super) fn create(output: &MemOutput) -> Result<Self, SessionError> {
+    pub(in crate::session) fn create(output: &MemOutput) -> Result<Self, SessionError> {
         let MemOutput { format, path } = output.clone();
         let file = File::create(&path).map_err(failed(&path))?;
         Ok(Self { format, path, file })
     }
 
-    pub(super) fn write(mut self, text: &str) -> Result<(), SessionError> {
+    pub(in crate::session) fn write(mut self, text: &str) -> Result<(), SessionError> {
         self.file.write_all(text.as_bytes()).map_err(failed(&self.path))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::aggregate::memory::{
     FamilySummary, LiveBlockRow, MemoryCounters, MemoryRow, MemorySummary, ProcessMemory,
 };
-use crate::cli::mem::MemoryConfig;
+use crate::cli::mem_config::MemoryConfig;
 use crate::kernel::AttachMode;
 use crate::session::SessionError;
 use crate::target::usage::MemoryUsage;

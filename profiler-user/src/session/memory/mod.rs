@@ -3,7 +3,7 @@ mod course;
 pub mod diff;
 mod files;
 mod json;
-mod sites;
+pub(super) mod sites;
 mod view;
 
 use std::collections::{HashMap, HashSet};
@@ -19,7 +19,7 @@ use super::display::Display;
 use super::reader::{Reader, ReaderResult};
 use super::state::State;
 use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemorySummary};
-use crate::cli::mem::{MemFormat, MemoryConfig};
+use crate::cli::mem_config::{MemFormat, MemoryConfig};
 use crate::kernel::heap::HeapMaps;
 use crate::kernel::lifecycle::Mapping;
 use crate::probe::plan::{EntryOnlyReason, Plan, Returns};
@@ -28,7 +28,7 @@ use crate::ui::mem_table;
 use crate::ui::mem_view::MemView;
 
 use course::Course;
-use files::OutputFile;
+pub(super) use files::OutputFile;
 use sites::SiteNames;
 use view::Aged;
 
@@ -54,8 +54,17 @@ pub(super) struct Memory {
 /// Who a process is.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Who {
-    comm: String,
-    container: String,
+    pub(super) comm: String,
+    pub(super) container: String,
+}
+
+impl Who {
+    pub(super) fn of(identity: &Identity) -> Self {
+        Self {
+            comm: identity.comm.clone(),
+            container: identity.value(Attribute::Container).into_owned(),
+        }
+    }
 }
 
 /// What is alive, at a moment.
@@ -93,11 +102,7 @@ impl Memory {
     pub(super) fn meet(&mut self, pid: u32, identity: Option<&Identity>) {
         self.names.learn(pid);
         if let Some(identity) = identity {
-            let who = Who {
-                comm: identity.comm.clone(),
-                container: identity.value(Attribute::Container).into_owned(),
-            };
-            self.who.insert(pid, who);
+            self.who.insert(pid, Who::of(identity));
         }
     }
 

@@ -12,13 +12,24 @@ use crate::resolve::{AddressResolver, Kind, Place};
 
 /// A place in a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct SiteName {
+pub(in crate::session) struct SiteName {
     /// The function; none = nothing names it.
-    pub(super) function: Option<Arc<str>>,
+    pub(in crate::session) function: Option<Arc<str>>,
     /// The file.
-    pub(super) object: Arc<str>,
+    pub(in crate::session) object: Arc<str>,
     /// `function+0x1f`, or `object+0x1234`.
-    pub(super) text: Arc<str>,
+    pub(in crate::session) text: Arc<str>,
+}
+
+impl SiteName {
+    /// What has no name of its own.
+    pub(in crate::session) fn unnamed(text: &str) -> Self {
+        Self {
+            function: None,
+            object: "".into(),
+            text: text.into(),
+        }
+    }
 }
 
 /// What is known of a call site.
@@ -58,7 +69,7 @@ fn is_known(place: &Place) -> bool {
 }
 
 /// The names of call sites, by number.
-pub(super) struct SiteNames {
+pub(in crate::session) struct SiteNames {
     resolver: AddressResolver,
     known: Vec<Option<Resolved>>,
     /// What the kernel told of mappings, by process: some are gone before anybody can look.
@@ -68,7 +79,7 @@ pub(super) struct SiteNames {
 }
 
 impl SiteNames {
-    pub(super) fn new() -> Self {
+    pub(in crate::session) fn new() -> Self {
         Self {
             resolver: AddressResolver::new(),
             known: Vec::new(),
@@ -78,14 +89,14 @@ impl SiteNames {
     }
 
     /// Looks at what a process maps. One that has ended stays as it was known.
-    pub(super) fn learn(&mut self, pid: u32) {
+    pub(in crate::session) fn learn(&mut self, pid: u32) {
         if let Err(error) = self.resolver.learn(pid) {
             log::debug!("the call sites of process {pid} may stay without names: {error}");
         }
     }
 
     /// A process has mapped a file.
-    pub(super) fn told(&mut self, mapping: &Mapping) {
+    pub(in crate::session) fn told(&mut self, mapping: &Mapping) {
         let Mapping {
             pid,
             start,
@@ -114,7 +125,7 @@ impl SiteNames {
     }
 
     /// A process runs another program.
-    pub(super) fn forget(&mut self, pid: u32) {
+    pub(in crate::session) fn forget(&mut self, pid: u32) {
         self.told.remove(&pid);
         self.resolver.forget(pid);
         self.places.retain(|(of, _), _| *of != pid);
@@ -161,6 +172,22 @@ impl SiteNames {
         }
     }
 
+    /// The source line of an instruction of a process that is known.
+    pub(in crate::session) fn line(&self, pid: u32, ip: u64) -> Option<SourceLine> {
+        self.resolver.line(pid, ip)
+    }
+
+    /// What a frame of a stack returns to.
+    pub(in crate::session) fn call(&mut self, pid: u32, address: u64) -> SiteName {
+        self.place((pid, 0), address)
+    }
+
+    /// What an instruction lies in, and whether that is known for good.
+    pub(in crate::session) fn instruction(&mut self, pid: u32, ip: u64) -> (SiteName, bool) {
+        let place = self.find((pid, 0), ip);
+        (Self::name(&place, 0), is_known(&place))
+    }
+
     /// Looks for the source lines of all sites: it takes its time, and is done at the end.
     pub(super) fn find_lines(&mut self, heap: &HeapMaps) {
         let Self { resolver, known, .. } = self;
@@ -177,34 +204,36 @@ impl SiteNames {
     /// What a return address lies behind.
     fn place(&mut self, (pid, parent): (u32, u32), address: u64) -> SiteName {
         if address == 0 {
-            return SiteName {
-                function: None,
-                object: "".into(),
-                text: "(any caller)".into(),
-            };
+            return SiteName::unnamed("(any caller)");
         }
         if let Some(known) = self.places.get(&(pid, address)) {
             return known.clone();
         }
         // The call itself: the return address may be the next function's first byte.
         let call = address - 1;
-        // A forked process has what its parent has, which mostly lives longer.
-        let in_parent = (parent != 0).then(|| self.resolver.resolve(parent, call));
-        let place = if let Some(place) = in_parent.filter(is_known) {
-            place
-        } else {
-            let own = self.resolver.resolve(pid, call);
-            if is_known(&own) {
-                own
-            } else {
-                self.place_told(pid, call).unwrap_or(own)
-            }
-        };
-        let name = Self::name(&place);
+        let place = self.find((pid, parent), call);
+        let name = Self::name(&place, 1);
         if is_known(&place) {
             self.places.insert((pid, address), name.clone());
         }
         name
+    }
+
+    fn find(&mut self, (pid, parent): (u32, u32), address: u64) -> Place {
+        // A forked process has what its parent has, which mostly lives longer.
+        let in_parent = (parent != 0).then(|| self.resolver.resolve(parent, address));
+        if let Some(place) = in_parent.filter(is_known) {
+            return place;
+        }
+        let own = self.resolver.resolve(pid, address);
+        let is_own_known = is_known(&own);
+        if is_own_known && own.function.is_some() {
+            return own;
+        }
+        // It may have ended before its files could be opened.
+        let told = self.place_told(pid, address);
+        let told = told.filter(|told| told.function.is_some() || !is_own_known);
+        told.unwrap_or(own)
     }
 
     /// What lies there by what the kernel told of the process's mappings.
@@ -215,9 +244,10 @@ impl SiteNames {
         self.resolver.in_file(&mapping.path, mapping.inode, offset)
     }
 
-    fn name(place: &Place) -> SiteName {
+    /// The name of what lies so many bytes behind a place.
+    fn name(place: &Place, bytes: u64) -> SiteName {
         let behind = Place {
-            offset: place.offset + 1,
+            offset: place.offset + bytes,
             ..place.clone()
         };
         SiteName {
