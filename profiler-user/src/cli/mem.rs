@@ -115,7 +115,8 @@ pub struct AllocatorArgs {
     /// repeated
     #[arg(long = "allocator", value_name = "DESCRIPTION", value_parser = parse_row)]
     pub rows: Vec<UserRow>,
-    /// Follow the allocators that this file describes, one in each line
+    /// Follow the allocators that this TOML file describes: `[[allocator]]` with object, function, size, count, ptr, out,
+    /// returns (`ptr` or `0`), family; or `allocators = ["…"]` as with --allocator; may be repeated
     #[arg(long = "allocators", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// With --children, too, let no other process pay: the first milliseconds of a child are then missed

@@ -15,6 +15,7 @@ use super::symbols::SymbolConfig;
 use crate::kernel::heap::LEAST_MEMORY;
 use crate::monitor::MONITORS;
 use crate::object::names::NameStyle;
+use crate::probe::allocator_file;
 use crate::probe::allocator_rows::UserRow;
 use crate::probe::plan::SiteChoice;
 use crate::ui::mem_view::{GrowthShown, MemShown, MemSort, MemView};
@@ -341,7 +342,7 @@ fn all_rows(mut rows: Vec<UserRow>, files: &[PathBuf]) -> Result<Vec<UserRow>, C
             why,
         };
         let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
-        rows.extend(UserRow::of_lines(&text).map_err(|error| wrong(error.to_string()))?);
+        rows.extend(allocator_file::read(&text).map_err(|error| wrong(error.to_string()))?);
     }
     Ok(rows)
 }

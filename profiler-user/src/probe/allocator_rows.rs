@@ -50,18 +50,49 @@ impl UserRow {
         &self.text
     }
 
-    /// Those of a file: one in each line; empty lines, and lines that begin with `#`, say nothing.
-    pub fn of_lines(text: &str) -> Result<Vec<Self>, AllocatorError> {
-        let lines = text.lines().map(str::trim);
-        lines
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    /// From its parts. `object`: a pattern; `returns`: `ptr`, `0`, or nothing.
+    pub(super) fn of_parts(
+        object: Option<&str>,
+        function: &str,
+        fields: Fields,
+        returns: &str,
+    ) -> Result<Self, AllocatorError> {
+        let text = object.map_or_else(|| function.to_owned(), |object| format!("{object}:{function}"));
+        Self::assemble(&text, (object, function), Ok(fields), returns)
+    }
+
+    fn assemble(
+        text: &str,
+        (object, function): (Option<&str>, &str),
+        fields: Result<Fields, String>,
+        returns: &str,
+    ) -> Result<Self, AllocatorError> {
+        let wrong = |why: &str| AllocatorError {
+            text: text.to_owned(),
+            why: why.to_owned(),
+        };
+        if function.trim().is_empty() {
+            return Err(wrong("it names no function"));
+        }
+        let object = object
             .map(str::parse)
-            .collect()
+            .transpose()
+            .map_err(|_error| wrong("the object is no valid pattern"))?;
+        let shape = fields
+            .and_then(|fields| fields.shape(returns))
+            .map_err(|why| wrong(&why))?;
+        Ok(Self {
+            text: text.to_owned(),
+            object,
+            function: function.trim().to_owned(),
+            shape,
+        })
     }
 }
 
+/// What is said of a function's arguments.
 #[derive(Default)]
-struct Fields {
+pub(super) struct Fields {
     size: Option<u8>,
     count: Option<u8>,
     pointer: Option<u8>,
@@ -74,29 +105,33 @@ impl Fields {
         let mut fields = Self::default();
         for field in text.split(',').map(str::trim).filter(|field| !field.is_empty()) {
             let (key, value) = field.split_once('=').ok_or(format!("`{field}` has no `=`"))?;
-            if key.trim() == "family" {
-                let family = Family::by_name(value.trim()).ok_or(format!("`{value}` is no family"))?;
-                fields.family = Some(family);
-                continue;
-            }
-            let number: u8 = value
-                .trim()
-                .parse()
-                .map_err(|_error| format!("`{value}` is no number"))?;
-            let argument = number
-                .checked_sub(1)
-                .filter(|argument| *argument < 6)
-                .ok_or("only the arguments 1 to 6 are in registers".to_owned())?;
-            let place = match key.trim() {
-                "size" => &mut fields.size,
-                "count" => &mut fields.count,
-                "ptr" => &mut fields.pointer,
-                "out" => &mut fields.out,
-                other => return Err(format!("`{other}` is none of size, count, ptr, out, family")),
-            };
-            *place = Some(argument);
+            fields.set(key.trim(), value.trim())?;
         }
         Ok(fields)
+    }
+
+    /// Notes what a key says.
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        if key == "family" {
+            self.family = Some(Family::by_name(value).ok_or(format!("`{value}` is no family"))?);
+            return Ok(());
+        }
+        let number: u8 = value
+            .parse()
+            .map_err(|_error| format!("`{value}` is no number"))?;
+        let argument = number
+            .checked_sub(1)
+            .filter(|argument| *argument < 6)
+            .ok_or("only the arguments 1 to 6 are in registers".to_owned())?;
+        let place = match key {
+            "size" => &mut self.size,
+            "count" => &mut self.count,
+            "ptr" => &mut self.pointer,
+            "out" => &mut self.out,
+            other => return Err(format!("`{other}` is none of size, count, ptr, out, family")),
+        };
+        *place = Some(argument);
+        Ok(())
     }
 
     fn shape(self, returns: &str) -> Result<Shape, String> {
@@ -144,22 +179,7 @@ impl FromStr for UserRow {
             Some((object, function)) if !object.ends_with(':') => (Some(object), function),
             Some(_) | None => (None, name),
         };
-        if function.trim().is_empty() {
-            return Err(wrong("it names no function"));
-        }
-        let object = object
-            .map(str::parse)
-            .transpose()
-            .map_err(|_error| wrong("the object is no valid pattern"))?;
-        let shape = Fields::read(fields)
-            .and_then(|fields| fields.shape(returns))
-            .map_err(|why| wrong(&why))?;
-        Ok(Self {
-            text: text.to_owned(),
-            object,
-            function: function.trim().to_owned(),
-            shape,
-        })
+        Self::assemble(text, (object, function), Fields::read(fields), returns)
     }
 }
 
@@ -227,12 +247,5 @@ mod tests {
         assert!(!named.names(object, "my_alloc2"));
         let cpp = row("pool::take(size=2)->ptr");
         assert!(cpp.names(other, "_ZN4pool4takeEm"));
-    }
-
-    #[test]
-    fn a_file_has_an_allocator_in_each_line() {
-        let rows = UserRow::of_lines("# mine\n\nmy_alloc(size=1)->ptr\n  my_free(ptr=1)\n").unwrap();
-        assert_eq!(rows.len(), 2);
-        assert!(UserRow::of_lines("x").is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! From patterns to probes: what to probe ([`selection`]), where exactly ([`site`]), how its returns are seen
 //! ([`returns`]), and all of it together ([`plan`], made by [`planner`]).
+pub mod allocator_file;
 pub mod allocator_rows;
 pub mod allocators;
 mod analysis;

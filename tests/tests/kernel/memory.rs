@@ -349,25 +349,40 @@ fn mappings_are_counted_apart_from_the_heap() {
     });
 }
 
-/// Check that an allocator that the user describes is followed, in a family of its own.
+/// Check that an allocator that the user describes, by options or in a file, is followed, in a family of its own.
 #[test]
 fn an_allocator_of_the_users_own_is_followed_by_its_description() {
     let program = Program::new("pool.c").flags(&["-O1"]).build();
+    let options = [
+        "--allocator",
+        "pool_take(count=2,size=3)->ptr",
+        "--allocator",
+        "pool_put(out=2,size=1)->0",
+        "--allocator",
+        "pool_give(ptr=2)",
+    ];
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("pool.toml");
+    let text = r#"
+        allocators = ["pool_take(count=2,size=3)->ptr", "pool_give(ptr=2)"]
+        [[allocator]]
+        object = "pool-*"
+        function = "pool_put"
+        out = 2
+        size = 1
+        returns = "0"
+    "#;
+    std::fs::write(&file, text).expect("a file can be written");
+    let file = file.display().to_string();
     with_kernel(|mode| {
-        let options = [
-            "--allocator",
-            "pool_take(count=2,size=3)->ptr",
-            "--allocator",
-            "pool_put(out=2,size=1)->0",
-            "--allocator",
-            "pool_give(ptr=2)",
-        ];
-        let (outcome, report) = follow(&program, &[], mode, &options);
-        let found = report.memory(&|row| row["family"] == "user");
-        assert_is_truth(&found, &outcome, &report);
-        let frees = ["double_frees", "unknown_frees"].map(|number| report.family("user", number));
-        assert_eq!(frees, [1, 1], "{:#}", report.json);
-        report.assert_memory_is_complete();
+        for options in [&options[..], &["--allocators", &file]] {
+            let (outcome, report) = follow(&program, &[], mode, options);
+            let found = report.memory(&|row| row["family"] == "user");
+            assert_is_truth(&found, &outcome, &report);
+            let frees = ["double_frees", "unknown_frees"].map(|number| report.family("user", number));
+            assert_eq!(frees, [1, 1], "{:#}", report.json);
+            report.assert_memory_is_complete();
+        }
     });
 }
 
