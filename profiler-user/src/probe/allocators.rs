@@ -391,11 +391,26 @@ pub(super) fn is_known(raw: &str) -> bool {
         .any(|rows| rows.names().any(|name| name == plain(raw)))
 }
 
+/// What compilers append where they make a file's own function visible to other parts of the program (GCC's and LLVM's
+/// link-time optimization). The function stays what it is, other than with `.constprop`, `.isra`, `.part`, `.cold`.
+const PROMOTED: [&str; 2] = [".lto_priv.", ".llvm."];
+
 /// The name that the table has it under.
 fn plain(raw: &str) -> &str {
+    let parts = PROMOTED.iter().find_map(|mark| raw.split_once(mark));
+    let raw = match parts {
+        Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => raw,
+    };
     let is_rust = raw.starts_with("_R") && raw.contains("_7___rustc");
     let rust = RUST.iter().find(|name| is_rust && raw.ends_with(*name));
     rust.copied().unwrap_or(raw)
+}
+
+/// The functions of a family, as the table has them.
+pub fn names_of(family: Family) -> impl Iterator<Item = &'static str> {
+    let rows = TABLE.iter().filter(move |rows| rows.shape.family == family);
+    rows.flat_map(Rows::names)
 }
 
 /// Functions of the table, by family: what help and documents say.
@@ -420,6 +435,23 @@ mod tests {
         let allocators = Allocators::new(&Family::ALL, Vec::new());
         let found = allocators.find((object, Path::new(object)), names.iter().copied());
         found.map(|allocator| allocator.shape)
+    }
+
+    #[test]
+    fn functions_that_link_time_optimization_renamed_are_known_and_changed_ones_are_not() {
+        let shape = find("python3.11", &["_PyObject_Malloc"]);
+        assert!(shape.is_some());
+        for name in ["_PyObject_Malloc.lto_priv.0", "_PyObject_Malloc.llvm.1234567"] {
+            assert_eq!(find("python3.11", &[name]), shape, "{name}");
+        }
+        for name in [
+            "_PyObject_Malloc.lto_priv.0.cold",
+            "_PyObject_Malloc.constprop.0",
+            "_PyObject_Malloc.isra.0",
+            "_PyObject_Malloc.part.0",
+        ] {
+            assert_eq!(find("python3.11", &[name]), None, "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Functions that were inlined: they have no entry there, but each place begins somewhere.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
@@ -140,16 +140,52 @@ fn whereabouts(places: &[&Place], style: NameStyle) -> String {
     }
 }
 
-/// What must be said, once probes are attached, of the places that they do not see.
-pub fn notes(debug: &[Arc<DebugSource>], patterns: &[Pattern], style: NameStyle) -> Vec<String> {
-    let patterns: Vec<&Pattern> = patterns.iter().collect();
-    let lines = debug.iter().flat_map(|debug| {
-        let places = places(debug, &patterns).unwrap_or_default();
-        report(&places, style)
-    });
-    lines
-        .map(|line| format!("{line}: calls there are not seen; `--inlined` counts them"))
-        .collect()
+/// Functions that no probe sees where they were inlined.
+#[derive(Clone, Debug)]
+pub enum NotSeen {
+    /// Functions that the user named.
+    Functions(Vec<Pattern>, NameStyle),
+    /// Functions that allocate.
+    Allocators(Vec<Pattern>),
+}
+
+impl NotSeen {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Functions(patterns, _) | Self::Allocators(patterns) => patterns.is_empty(),
+        }
+    }
+
+    /// What must be said, once probes are attached, of the places that they do not see.
+    pub fn notes(&self, debug: &[Arc<DebugSource>]) -> Vec<String> {
+        let (Self::Functions(patterns, _) | Self::Allocators(patterns)) = self;
+        let patterns: Vec<&Pattern> = patterns.iter().collect();
+        let places = debug
+            .iter()
+            .map(|debug| places(debug, &patterns).unwrap_or_default());
+        match self {
+            Self::Functions(_, style) => places
+                .flat_map(|places| report(&places, *style))
+                .map(|line| format!("{line}: calls there are not seen; `--inlined` counts them"))
+                .collect(),
+            Self::Allocators(_) => places.filter_map(|places| allocators(&places)).collect(),
+        }
+    }
+}
+
+/// What must be said of an object's allocators.
+fn allocators(places: &[Place]) -> Option<String> {
+    let functions: BTreeSet<&str> = places.iter().map(|place| place.function.as_str()).collect();
+    let callers: BTreeSet<&str> = places.iter().map(|place| place.caller.as_str()).collect();
+    let first = places.first()?;
+    Some(format!(
+        "{} allocators ({}, …) were inlined into {} functions: what these allocate and free is seen in part, or not at all; \
+         CPython under `PYTHONMALLOC=malloc`, or built without link-time optimization, shows all of it",
+        functions.len(),
+        first.function,
+        callers.len()
+    ))
 }
 
 /// A place's probe, or its name and why it has none.

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use super::PathStyle;
 use crate::event::FunctionNames;
 use crate::object::debug::{DebugError, DebugInfo, DebugSource, SourceLine};
-use crate::object::names::NameStyle;
-use crate::probe::inlined;
-use crate::probe::pattern::Pattern;
+use crate::probe::inlined::NotSeen;
 use crate::probe::plan::Plan;
 
 /// By function: where it is declared, or else the line of its first instruction.
@@ -142,12 +140,8 @@ impl LinesAhead {
         Self(None)
     }
 
-    /// Begins to read the lines, if somebody wants them, and to look where the functions of the patterns were inlined.
-    pub fn start(
-        wanted: LinesWanted,
-        of_functions: bool,
-        (inlined, names): (Vec<Pattern>, NameStyle),
-    ) -> std::io::Result<Self> {
+    /// Begins to read the lines, if somebody wants them, and to look where functions were inlined.
+    pub fn start(wanted: LinesWanted, of_functions: bool, inlined: NotSeen) -> std::io::Result<Self> {
         if !of_functions && inlined.is_empty() {
             return Ok(Self::none());
         }
@@ -159,7 +153,7 @@ impl LinesAhead {
             } else {
                 FunctionLines::default()
             },
-            notes: inlined::notes(&wanted.debug, &inlined, names),
+            notes: inlined.notes(&wanted.debug),
         };
         std::thread::Builder::new()
             .name("lines".to_owned())
@@ -217,7 +211,7 @@ impl Lines {
     pub fn extend(&mut self, plan: &Plan, debug: &[Arc<DebugSource>], first: usize) {
         let Some(style) = &self.style else { return };
         let wanted = LinesWanted::from_number(plan, debug, (first, style));
-        match LinesAhead::start(wanted, true, (Vec::new(), NameStyle::default())) {
+        match LinesAhead::start(wanted, true, NotSeen::Allocators(Vec::new())) {
             Ok(ahead) => self.parts.push((first, ahead)),
             Err(error) => log::warn!("no lines of functions that joined: {error}"),
         }

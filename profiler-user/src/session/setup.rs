@@ -10,7 +10,7 @@ use crate::cli::config::{
 use crate::kernel::capability::{self, Capabilities};
 use crate::kernel::{AttachMode, EventDetail, Reach};
 use crate::object::debug::{Debuginfod, Finder};
-use crate::probe::allocators::Allocators;
+use crate::probe::allocators::{self, Allocators};
 use crate::probe::inlined::InlinedChoice;
 use crate::probe::pattern::Pattern;
 use crate::probe::plan::{Placement, Plan, Returns, ReturnsChoice};
@@ -68,6 +68,17 @@ impl Setup {
                 .filter(|pattern: &Pattern| !pattern.is_wildcard() && !pattern.names_line())
                 .collect(),
         }
+    }
+
+    /// The allocators of `CPython`, which link-time optimization puts into their callers, where they are followed.
+    pub fn allocators_not_seen(&self, config: &SessionConfig) -> Vec<Pattern> {
+        let memory = config.memory.as_ref();
+        let followed = memory.is_some_and(|memory| memory.families.contains(&Family::Python));
+        let names = allocators::names_of(Family::Python);
+        names
+            .filter(|_| followed)
+            .filter_map(|name| name.parse().ok())
+            .collect()
     }
 
     /// Says the warnings.
@@ -255,7 +266,7 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
         returns: probing.returns,
         site: probing.site,
         names: config.symbols.names,
-        allocators: allocators(config),
+        allocators: allocators_of(config),
         // Families lie within each other: the sum of one of them is what is alive.
         also: (config.monitor.detail == EventDetail::CallAndCaller)
             .then(|| Arc::new(Allocators::new(&[Family::Heap], Vec::new()))),
@@ -269,7 +280,7 @@ fn request(config: &SessionConfig) -> Result<Request, SessionError> {
 }
 
 /// The allocators that are meant in place of functions; none where no function is meant.
-fn allocators(config: &SessionConfig) -> Option<Arc<Allocators>> {
+fn allocators_of(config: &SessionConfig) -> Option<Arc<Allocators>> {
     let of_memory = config.memory.as_ref();
     let followed = of_memory.map(|memory| Allocators::new(&memory.families, memory.rows.clone()));
     let nothing = needs_no_function(config).then(|| Allocators::new(&[], Vec::new()));

@@ -27,6 +27,7 @@ use crate::kernel::calibrate::{self, ProbeCost};
 use crate::kernel::layout::{CounterLayout, Demand};
 use crate::kernel::load::{Kernel, KernelSettings, possible_cpus};
 use crate::kernel::{AttachMode, Reach, capability};
+use crate::probe::inlined::NotSeen;
 use crate::resolve::{Lines, LinesAhead};
 use crate::target::TargetError;
 use crate::target::process::{Process, start_ticks};
@@ -103,15 +104,16 @@ pub(super) fn start(
 /// Begins to read what debug information has to say: the lines of the plan's functions, if anything shows them, and
 /// where functions that were named were inlined. The probes are attached meanwhile.
 fn read_lines(setup: &Setup, config: &SessionConfig) -> Result<LinesAhead, SessionError> {
-    let inlined = setup.not_seen_where_inlined(config);
-    LinesAhead::start(
-        setup.lines_wanted(&config.symbols),
-        shows_lines(config),
-        (inlined, config.symbols.names),
-    )
-    .map_err(|source| SessionError::System {
-        what: "start the thread that reads lines",
-        source,
+    let inlined = if config.memory.is_some() {
+        NotSeen::Allocators(setup.allocators_not_seen(config))
+    } else {
+        NotSeen::Functions(setup.not_seen_where_inlined(config), config.symbols.names)
+    };
+    LinesAhead::start(setup.lines_wanted(&config.symbols), shows_lines(config), inlined).map_err(|source| {
+        SessionError::System {
+            what: "start the thread that reads lines",
+            source,
+        }
     })
 }
 

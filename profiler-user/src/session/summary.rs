@@ -64,6 +64,14 @@ impl State {
             .collect()
     }
 
+    /// Waits for what is still being read of debug information, for a while; says what is `missing` without it.
+    pub(super) fn await_lines(&mut self, missing: &str) {
+        if !self.lines.wait(LINES_WAIT) {
+            self.notes
+                .push(format!("the debug information was not read in time: {missing}"));
+        }
+    }
+
     /// The same where calls are counted beside something else.
     pub(super) fn all_losses(&mut self) -> Vec<(LossReason, u64)> {
         let counted = self.counted();
@@ -280,10 +288,7 @@ impl State {
             attach: self.attach_time,
             detach: detaching.elapsed(),
         };
-        if !self.lines.wait(LINES_WAIT) {
-            self.notes
-                .push("the debug information was not read in time: source lines are missing".to_owned());
-        }
+        self.await_lines("source lines are missing");
         let counted = self.counted();
         let losses = self.losses(&counted);
         let ReaderResult { counts, failure, cpu } = reader.finish(&losses);

@@ -293,6 +293,7 @@ impl State {
         let mut notes = self.course_notes();
         notes.extend(unseen_note(&self.setup.plan));
         notes.extend(self.notes.iter().cloned());
+        notes.extend(self.lines.notes().iter().cloned());
         notes
     }
 
@@ -316,6 +317,7 @@ impl State {
         self.ended_after = Some(self.attached.elapsed());
         std::mem::take(&mut self.attachments).close();
         self.look_at_processes();
+        self.await_lines("where allocators were inlined is not known");
         let mut summary = self.memory_summary(true)?.unwrap_or_default();
         let ReaderResult { counts, failure, .. } = reader.finish(&summary.losses);
         if let Some(failure) = failure {
