@@ -93,6 +93,12 @@ impl Profiler {
         )
     }
 
+    /// Like [`Profiler::start`], with more in its environment, and in that of a command that it starts.
+    pub fn start_within<A: AsRef<str>>(environment: &[(&str, &str)], arguments: &[A]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::spawn_within(environment, folder, Stdio::piped(), arguments)
+    }
+
     /// Like [`Profiler::start`], with its standard output going to `stdout`.
     pub fn start_writing_to<A: AsRef<str>>(stdout: Stdio, arguments: &[A]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -104,6 +110,15 @@ impl Profiler {
     }
 
     fn spawn<A: AsRef<str>>(folder: TempDir, stdout: Stdio, arguments: &[A]) -> Self {
+        Self::spawn_within(&[], folder, stdout, arguments)
+    }
+
+    fn spawn_within<A: AsRef<str>>(
+        environment: &[(&str, &str)],
+        folder: TempDir,
+        stdout: Stdio,
+        arguments: &[A],
+    ) -> Self {
         let (mode, rest) = arguments.split_first().expect("a sub-command comes first");
         let mut command = Command::new(binary());
         command
@@ -112,6 +127,7 @@ impl Profiler {
             .arg(folder.path().join(SUMMARY))
             .args(rest.iter().map(AsRef::as_ref))
             .current_dir(folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(Stdio::piped());

@@ -15,6 +15,8 @@ pub struct Program {
     label: &'static str,
     flags: Vec<String>,
     stripped: bool,
+    /// Another compiler of C than the machine's.
+    compiler: Option<&'static str>,
 }
 
 impl Program {
@@ -25,6 +27,7 @@ impl Program {
             label: "plain",
             flags: Vec::new(),
             stripped: false,
+            compiler: None,
         }
     }
 
@@ -32,6 +35,13 @@ impl Program {
     #[must_use]
     pub fn labelled(mut self, label: &'static str) -> Self {
         self.label = label;
+        self
+    }
+
+    /// Compiles C with this command.
+    #[must_use]
+    pub fn compiled_by(mut self, compiler: &'static str) -> Self {
+        self.compiler = Some(compiler);
         self
     }
 
@@ -93,7 +103,7 @@ impl Program {
             Some("rs") => tool("RUSTC", "rustc"),
             Some("cpp") => tool("CXX", "g++"),
             Some("go") => return self.go_compiler(source, output, tool("GO", "go")),
-            _ => tool("CC", "cc"),
+            _ => self.compiler.map_or_else(|| tool("CC", "cc"), Command::new),
         };
         if source.extension() == Some(OsStr::new("rs")) {
             command.args(["--edition", "2024", "-C", "panic=unwind"]);

@@ -6,6 +6,8 @@
 )]
 
 mod kernel {
+    mod allocators;
+    mod allocators_real;
     mod builds;
     mod changes;
     mod containers;

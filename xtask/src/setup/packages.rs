@@ -79,8 +79,41 @@ pub(super) const TESTS: &[Need] = &[
         package: "libmimalloc2.0",
     },
     Need {
+        found_by: "/usr/include/jemalloc/jemalloc.h",
+        package: "libjemalloc-dev",
+    },
+    Need {
+        found_by: "/usr/include/gperftools/tcmalloc.h",
+        package: "libgoogle-perftools-dev",
+    },
+    Need {
+        found_by: "/usr/share/doc/libmimalloc-dev",
+        package: "libmimalloc-dev",
+    },
+    Need {
+        found_by: "/usr/include/glib-2.0/glib.h",
+        package: "libglib2.0-dev",
+    },
+    Need {
+        found_by: "musl-gcc",
+        package: "musl-tools",
+    },
+    Need {
         found_by: "valgrind",
         package: "valgrind",
+    },
+    Need {
+        found_by: "heaptrack",
+        package: "heaptrack",
+    },
+    // Real programs to follow: a Python with symbols, and one whose allocator is no function in its files.
+    Need {
+        found_by: "/usr/bin/python3-dbg",
+        package: "python3-dbg",
+    },
+    Need {
+        found_by: "sqlite3",
+        package: "sqlite3",
     },
     Need {
         found_by: "redis-server",

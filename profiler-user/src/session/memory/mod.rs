@@ -349,7 +349,7 @@ impl State {
     }
 }
 
-/// Allocators whose results cannot be seen: what they allocate is missing.
+/// Allocators whose results cannot be seen.
 fn unseen_note(plan: &Plan) -> Option<String> {
     let unseen = |returns: &Returns| match returns {
         Returns::EntryOnly(reason) => *reason != EntryOnlyReason::NotNeeded,
@@ -366,7 +366,8 @@ fn unseen_note(plan: &Plan) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "what these return cannot be seen, so that what they allocate is missing: {first}{more}"
+        "what these return cannot be seen: what they allocate counts where they leave it to an allocator that is seen, and is \
+         missing otherwise: {first}{more}"
     ))
 }
 
