@@ -30,6 +30,7 @@ mod kernel {
     mod lines;
     mod loss;
     mod memory;
+    mod memory_output;
     mod output;
     mod run;
     mod sites;

@@ -34,6 +34,15 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 /// Sizes of the ring: one page at least; half the range of the kernel's number at most.
 const RING_SIZES: std::ops::RangeInclusive<u64> = 4096..=1 << 30;
 
+/// The size of a ring that is to have so many bytes.
+pub(super) fn ring_bytes(size: u64) -> Result<u32, ConfigError> {
+    if !RING_SIZES.contains(&size) {
+        return Err(ConfigError::RingSize { bytes: size });
+    }
+    // In range, as has just been checked.
+    Ok(size.next_power_of_two() as u32)
+}
+
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -502,14 +511,10 @@ impl LimitConfig {
             max_map_memory,
             fail_on_loss,
         } = args;
-        if !RING_SIZES.contains(&ring_size) {
-            return Err(ConfigError::RingSize { bytes: ring_size });
-        }
         Ok(Self {
             duration,
             max_overhead: max_overhead.unwrap_or(default_budget),
-            // In range, as has just been checked.
-            ring_bytes: ring_size.next_power_of_two() as u32,
+            ring_bytes: ring_bytes(ring_size)?,
             map_bytes: max_map_memory,
             on_loss: if fail_on_loss {
                 OnLoss::Fail

@@ -171,6 +171,9 @@ pub struct MemLimitArgs {
     /// Follow one byte in this many, and the allocation that it lies in; all numbers are then estimates
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub sample_bytes: Option<u64>,
+    /// Memory for the events of --events on their way, rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse::size)]
+    pub ring_size: u64,
     /// Kernel memory for live blocks and call sites; what finds no room is counted as loss
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse::size)]
     pub max_map_memory: u64,

@@ -7,7 +7,7 @@ use profiler_common::sampling::MAX_MEAN;
 
 use super::config::{
     Action, AttachConfig, Budget, DisplayConfig, LimitConfig, OnLoss, ProbingConfig, RunConfig,
-    SelectionConfig, SessionConfig, StdoutUse, kernel_mode,
+    SelectionConfig, SessionConfig, StdoutUse, kernel_mode, ring_bytes,
 };
 use super::error::ConfigError;
 use super::mem::{AllocatorArgs, Families, MemArgs, MemLimitArgs, MemOutputArgs, MemViewArgs};
@@ -23,8 +23,6 @@ use crate::ui::{SortKey, Style};
 
 /// Bytes for functions' flags and events in a session that needs hardly any.
 const SMALL_RING: u32 = 4096;
-/// Bytes for events on their way.
-const EVENT_RING: u32 = 64 << 20;
 
 /// What a memory session is to follow and to show.
 #[derive(Clone, Debug)]
@@ -236,7 +234,7 @@ fn session(
         raw: false,
         summary_json: None,
         display: display(view, style, output.log_level),
-        limits: limits_of(&limits, has_events),
+        limits: limits_of(&limits, has_events)?,
         memory,
         growth,
     })
@@ -292,18 +290,22 @@ fn name_style(view: &MemViewArgs) -> NameStyle {
     }
 }
 
-fn limits_of(limits: &MemLimitArgs, events: bool) -> LimitConfig {
-    LimitConfig {
+fn limits_of(limits: &MemLimitArgs, events: bool) -> Result<LimitConfig, ConfigError> {
+    Ok(LimitConfig {
         duration: limits.duration,
         max_overhead: Budget::Unlimited,
-        ring_bytes: if events { EVENT_RING } else { SMALL_RING },
+        ring_bytes: if events {
+            ring_bytes(limits.ring_size)?
+        } else {
+            SMALL_RING
+        },
         map_bytes: limits.max_map_memory,
         on_loss: if limits.fail_on_loss {
             OnLoss::Fail
         } else {
             OnLoss::Report
         },
-    }
+    })
 }
 
 fn shown(view: &MemViewArgs) -> MemShown {

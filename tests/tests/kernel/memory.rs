@@ -9,7 +9,7 @@ use tests::report::Report;
 use tests::session::plain;
 use tests::target::{Outcome, Target};
 
-fn heap() -> std::path::PathBuf {
+pub(super) fn heap() -> std::path::PathBuf {
     Program::new("heap.cpp")
         .flags(&[
             "-O1",
@@ -39,7 +39,7 @@ fn true_blocks(outcome: &Outcome) -> BTreeMap<u64, u64> {
 }
 
 /// Check that the numbers are those that the program counted itself.
-fn assert_is_truth(found: &Numbers, outcome: &Outcome, report: &Report) {
+pub(super) fn assert_is_truth(found: &Numbers, outcome: &Outcome, report: &Report) {
     for number in [
         "allocations",
         "bytes",
@@ -383,98 +383,6 @@ fn an_allocator_of_the_users_own_is_followed_by_its_description() {
             assert_eq!(frees, [1, 1], "{:#}", report.json);
             report.assert_memory_is_complete();
         }
-    });
-}
-
-/// Check that a stack that frame pointers lead through begins with the caller and has it once.
-#[test]
-fn a_stack_leads_from_the_caller_to_main() {
-    let program = Program::new("leaks.c")
-        .labelled("frames")
-        .flags(&["-O1", "-fno-builtin", "-fno-omit-frame-pointer"])
-        .build();
-    for_each_attach_mode(|mode| {
-        let (_, report) = follow(&program, &[], mode, &["--stack", "fp"]);
-        let rows = report.json["rows"].as_array().expect("lines");
-        let row = rows.iter().find(|row| {
-            let what = row["what"].as_str().unwrap_or_default();
-            what.starts_with("lose+")
-        });
-        let row = row.unwrap_or_else(|| panic!("{:#}", report.json));
-        let frames: Vec<&str> = row["stack"]
-            .as_array()
-            .expect("a stack")
-            .iter()
-            .filter_map(|frame| frame.as_str()?.split('+').next())
-            .collect();
-        assert_eq!(frames[..2], ["lose", "main"], "{row:#}");
-        assert_eq!(row["live_count"], 100);
-        report.assert_memory_is_complete();
-    });
-}
-
-/// Check that one side is compared with the other by the names of sites.
-#[test]
-fn a_difference_of_two_results_names_what_has_grown() {
-    let program = heap();
-    with_kernel(|mode| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let files = ["before.json", "after.json"].map(|name| folder.path().join(name).display().to_string());
-        for (file, count) in files.iter().zip(["10", "25"]) {
-            let _ = follow(&program, &["plain", count, "100"], mode, &["-o", file]);
-        }
-        let words = ["mem", "--diff", &files[0], &files[1]];
-        let output = std::process::Command::new(tests::profiler::binary())
-            .args(words)
-            .output()
-            .expect("the profiler starts");
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains("+1.46 KiB") && text.contains("+15"), "{text}");
-    });
-}
-
-/// Check that the timeline has each allocation and each free with its size and its caller, and adds up to what is alive.
-#[test]
-fn the_timeline_has_every_event_with_its_real_caller() {
-    let program = heap();
-    for_each_attach_mode(|mode| {
-        let (outcome, ended) =
-            tests::memory::follow_to_end(&program, &["threads", "4", "500"], mode, &["--events", "e.csv"]);
-        let text = ended.file("e.csv");
-        let report = ended.success();
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let header: Vec<String> = reader
-            .headers()
-            .expect("a header")
-            .iter()
-            .map(str::to_owned)
-            .collect();
-        let expected = "time,value1,value2,event,name,mod,lineno,from_name,from_mod,from_line";
-        assert_eq!(header[..10].join(","), expected);
-        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a line")).collect();
-        let own: Vec<_> = rows
-            .iter()
-            .filter(|row| row[4].starts_with("allocate("))
-            .collect();
-        assert_eq!(own.len() as u64, outcome.truth_of("allocations"));
-        let bytes: i64 = own
-            .iter()
-            .map(|row| row[2].parse::<i64>().expect("a number"))
-            .sum();
-        assert_eq!(bytes as u64, outcome.truth_of("bytes"));
-        let threads: std::collections::BTreeSet<&str> = own.iter().map(|row| &row[11]).collect();
-        assert_eq!(threads.len(), 4);
-        let of_heap = rows
-            .iter()
-            .filter(|row| !["mmap", "munmap", "brk"].contains(&&row[3]));
-        let live: i64 = of_heap.map(|row| row[2].parse::<i64>().expect("a number")).sum();
-        assert_eq!(
-            live as u64,
-            report.family("heap", "live_bytes"),
-            "{:#}",
-            report.json
-        );
-        report.assert_memory_is_complete();
     });
 }
 
