@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use profiler_common::loss::LossReason;
-use tests::kernel::with_kernel;
+use tests::kernel::{for_each_attach_mode, with_kernel};
 use tests::memory::follow;
 use tests::process::{poll, send_signal, state};
 use tests::profiler::Profiler;
