@@ -154,7 +154,7 @@ fn rust_programs_are_counted_exactly_also_with_jemalloc() {
     }
 }
 
-/// Check that GLib's slices are a family of their own.
+/// Check that `GLib`'s slices are a family of their own.
 #[test]
 fn slices_of_glib_are_counted_exactly() {
     let include = "/usr/include/glib-2.0";

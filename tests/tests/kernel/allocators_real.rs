@@ -19,9 +19,10 @@ const SQL: &str = "CREATE TABLE t(a, b); \
 /// A number for each line, to be sorted.
 fn numbers(folder: &Path) -> String {
     let file = folder.join("numbers");
-    let text: String = (0..5000)
-        .map(|number| format!("{}\n", number * 7919 % 5000))
+    let lines: Vec<String> = (0..5000)
+        .map(|number| (number * 7919 % 5000).to_string())
         .collect();
+    let text = lines.join("\n");
     fs::write(&file, text).expect("a file can be written");
     file.display().to_string()
 }
