@@ -1,5 +1,6 @@
 //! Allocators other than the C library's, and programs that bring their own: linked, static, in C and in Rust.
-use tests::kernel::with_kernel;
+use profiler_common::loss::LossReason;
+use tests::kernel::{for_each_attach_mode, with_kernel};
 use tests::memory::{Numbers, follow};
 use tests::program::Program;
 use tests::report::Report;
@@ -183,5 +184,27 @@ fn memory_of_cuda_is_counted_exactly() {
         let (outcome, report) = follow(&program, &[], mode, &[]);
         assert_eq!(outcome.status, 0, "{}", outcome.stderr);
         assert_is_truth(&of_function(&report, "work", "cuda"), &outcome, ("cuda", &report));
+    });
+}
+
+/// Check that a call whose thread ends within it is no allocation, is said to have had no return, and is not taken for one of the
+/// next thread on the same stack.
+#[test]
+fn a_thread_that_ends_within_an_allocator_leaves_the_numbers_right() {
+    let program = Program::new("leavers.c").flags(&["-O1"]).build();
+    for_each_attach_mode(|mode| {
+        let rows = [
+            "--allocator",
+            "pool_take(size=1)->ptr",
+            "--allocator",
+            "pool_give(ptr=1)",
+        ];
+        let (outcome, report) = follow(&program, &[], mode, &rows);
+        let found = report.memory(&|row| row["family"] == "user");
+        for name in ["allocations", "bytes", "frees", "live_count", "live_bytes"] {
+            assert_eq!(found[name], outcome.truth_of(name), "{name}: {:#}", report.json);
+        }
+        let ended = report.loss(LossReason::EntryWithoutReturn);
+        assert_eq!(ended, outcome.truth_of("ended"), "{:#}", report.json);
     });
 }
