@@ -53,7 +53,7 @@ impl Family {
                 "the C library's allocator and what stands in for it (jemalloc, tcmalloc, mimalloc, snmalloc, musl), C++'s `new`, Rust's"
             }
             Self::Mapping => {
-                "`mmap`, `munmap`, `mremap`, `sbrk` of the C library: what the heap itself asks for, and the program"
+                "`mmap`, `munmap`, `mremap`, `brk`, `sbrk` of the C library: what the heap itself asks for, and the program"
             }
             Self::Python => {
                 "the domains of CPython's allocator, where the file has their symbols; only with `--family python`"
@@ -111,6 +111,8 @@ pub enum Action {
     Resize = 10,
     /// Calls another function of its family that allocates, and returns what that returned.
     Forward = 11,
+    /// Moves the end of the heap to an address, and returns 0.
+    BreakTo = 12,
 }
 
 impl Action {
@@ -127,6 +129,7 @@ impl Action {
             9 => Self::Break,
             10 => Self::Resize,
             11 => Self::Forward,
+            12 => Self::BreakTo,
             _ => Self::None,
         }
     }
@@ -143,6 +146,7 @@ impl Action {
             | Self::Unmap
             | Self::Remap
             | Self::Break
+            | Self::BreakTo
             | Self::Resize => false,
         }
     }
@@ -265,9 +269,15 @@ pub struct LiveBlock {
     pub time_ns: u64,
     /// The number of the call site.
     pub site: u32,
-    /// The thread.
+    /// The thread; with [`PART`], if this is cut off from another block.
     pub tid: u32,
 }
+
+/// A part of a mapping whose beginning has a block of its own: it is no allocation, and its end no free.
+pub const PART: u32 = 1 << 31;
+
+/// Processes whose mappings' places are known.
+pub const RANGE_PROCESSES: u32 = 1024;
 
 /// What tells call sites apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -363,8 +373,7 @@ pub struct FamilyTotals {
     pub inherited_frees: u64,
     /// Allocations at an address that was alive: its free was missed.
     pub missed_frees: u64,
-    /// Ranges that were unmapped and do not begin with a known mapping: of before the attach, or parts of a mapping, which is
-    /// still counted.
+    /// Ranges that were unmapped and are not known, or in part: of before the attach, or of too many mappings ago.
     pub partial_unmaps: u64,
     /// Frees by the allocator itself of what had been freed already: what lies in its caches when a thread ends.
     pub internal_frees: u64,

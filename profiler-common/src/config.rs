@@ -57,8 +57,8 @@ pub struct KernelConfig {
     pub signal_live: u32,
     /// 1 = calls and returns say who called.
     pub callers: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// `mm_struct.brk`, bytes; 0 = not known.
+    pub mm_brk: u32,
     /// What calls and returns say of their process's memory, and where that stands.
     pub memory: MemoryCounters,
 }

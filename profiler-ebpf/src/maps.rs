@@ -42,7 +42,7 @@ static CONFIG: KernelConfig = KernelConfig {
     own_tgid: 0,
     can_hold: 0,
     callers: 0,
-    reserved: 0,
+    mm_brk: 0,
     task_signal: 0,
     signal_live: 0,
     memory: MemoryCounters {
@@ -252,6 +252,7 @@ config_field!(
     page_shift: u32 = memory.page_shift,
     map_parts: u32 = memory.map_parts,
     task_mm: u32,
+    mm_brk: u32,
 );
 
 #[inline(always)]

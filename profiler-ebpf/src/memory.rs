@@ -7,7 +7,8 @@ use core::ptr::from_ref;
 
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_task_btf, bpf_loop, bpf_map_lookup_percpu_elem, bpf_probe_read_kernel,
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_loop, bpf_map_lookup_percpu_elem,
+    bpf_probe_read_kernel,
 };
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::PerCpuArray;
@@ -54,6 +55,18 @@ pub(crate) fn read() -> Memory {
         rss: (pages.max(0) as u64) << shift,
         vms: field::<u64>(mm, maps::total_vm()) << shift,
     }
+}
+
+/// Where the current process's heap ends (`brk`); 0 = not known.
+#[inline(always)]
+pub(crate) fn end_of_heap() -> u64 {
+    if maps::mm_brk() == 0 || maps::task_mm() == 0 {
+        return 0;
+    }
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    let mm = word(task.wrapping_add(maps::task_mm().into()));
+    word(mm.wrapping_add(maps::mm_brk().into()))
 }
 
 /// A field of a structure of the kernel. The verifier checks it, and what is not there reads as zero.

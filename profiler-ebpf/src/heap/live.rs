@@ -2,7 +2,7 @@
 //! so that an address that is used again at once is never in the way.
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use profiler_common::alloc::{Family, LiveBlock, LiveKey, SiteKey, StackChoice};
+use profiler_common::alloc::{Family, LiveBlock, LiveKey, PART, SiteKey, StackChoice};
 use profiler_common::event::AllocEventKind;
 use profiler_common::loss::LossReason;
 
@@ -93,6 +93,10 @@ pub(crate) fn allocated(allocation: &Allocation) {
 fn replaced(key: &LiveKey, family: Family, now_ns: u64) {
     let Some(old) = take(key) else { return };
     if let Some(account) = Account::of(old.site, key.family) {
+        if old.tid & PART != 0 {
+            account.shrunk(old.size);
+            return;
+        }
         account.freed(old.size, now_ns.saturating_sub(old.time_ns), false);
         if family != Family::Mapping {
             let totals = account.totals.as_ptr();
@@ -140,6 +144,10 @@ pub(crate) fn release(thread: &mut HeapThread, key: &LiveKey, block: &LiveBlock,
     }
     freed::note(key);
     if let Some(account) = Account::of(block.site, key.family) {
+        if block.tid & PART != 0 {
+            account.shrunk(block.size);
+            return;
+        }
         account.freed(block.size, now_ns.saturating_sub(block.time_ns), temporary);
     }
 }
@@ -232,13 +240,19 @@ pub(crate) fn unknown(key: &LiveKey, distance: u64) {
     }
 }
 
-/// The front of a block is gone: what is left of it begins elsewhere.
+/// A part of a block is gone: what is left of it may begin elsewhere.
 #[inline(never)]
 pub(crate) fn shrink(rest: &LiveKey, block: &LiveBlock, gone: u64) {
-    if let Some(account) = Account::of(block.site, rest.family) {
+    shrunk(rest, block, gone);
+    put_back(rest, block);
+}
+
+/// So many bytes of a block are gone.
+#[inline(always)]
+pub(crate) fn shrunk(key: &LiveKey, block: &LiveBlock, gone: u64) {
+    if let Some(account) = Account::of(block.site, key.family) {
         account.shrunk(gone);
     }
-    put_back(rest, block);
 }
 
 /// The block of a call that resizes or unmaps is not known.

@@ -4,5 +4,6 @@ mod freed;
 pub(crate) mod live;
 pub(crate) mod maps;
 pub(crate) mod process;
+pub(crate) mod ranges;
 pub(crate) mod sites;
 pub(crate) mod thread;

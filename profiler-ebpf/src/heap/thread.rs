@@ -14,6 +14,8 @@ pub(crate) const RETURN_PROBE: u32 = 1 << 0;
 pub(crate) const HAS_OLD: u32 = 1 << 1;
 /// What is allocated is passed over: others stand for it.
 pub(crate) const PASSED_OVER: u32 = 1 << 2;
+/// A mapping that takes the place of what is there (`MAP_FIXED`).
+pub(crate) const FIXED: u32 = 1 << 3;
 
 /// A call of an allocator that has not returned. Within it, calls of the same family do not count.
 #[repr(C)]
@@ -25,11 +27,13 @@ pub(crate) struct Pending {
     pub(crate) size: u64,
     pub(crate) pointer: u64,
     pub(crate) function: u32,
-    /// [`RETURN_PROBE`], [`HAS_OLD`], [`PASSED_OVER`].
+    /// [`RETURN_PROBE`], [`HAS_OLD`], [`PASSED_OVER`], [`FIXED`].
     pub(crate) flags: u32,
     pub(crate) stack: i32,
     pub(crate) reserved: u32,
     pub(crate) old: LiveBlock,
+    /// When it was entered, ns; 0 = that does not matter.
+    pub(crate) entered_ns: u64,
 }
 
 /// A call that will call another allocator and return what that returns: the latter counts, on the former's caller.

@@ -4,9 +4,7 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::BPF_F_USER_STACK;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use aya_ebpf::helpers::generated::{
-    bpf_get_attach_cookie, bpf_get_func_ip, bpf_get_stackid, bpf_probe_read_user,
-};
+use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_get_func_ip, bpf_get_stackid};
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use profiler_common::alloc::{
@@ -14,19 +12,18 @@ use profiler_common::alloc::{
 };
 use profiler_common::config::STACK_SPAN;
 use profiler_common::cookie::{Cookie, Leave, Role};
-use profiler_common::event::AllocEventKind;
 use profiler_common::loss::LossReason;
 use profiler_common::stats::function_flags::HARMLESS;
 
+use super::alloc_end::{conclude, give_back, resizes};
 use super::registers::Registers;
-use crate::heap::live::{self, Allocation};
+use crate::heap::live;
 use crate::heap::maps::{self as heap_maps, STACKS};
-use crate::heap::thread::{self, Forwarded, Freed, HAS_OLD, HeapThread, PASSED_OVER, Pending, RETURN_PROBE};
-use crate::heap::{events, process};
-use crate::{filter, maps, stack};
-
-/// What `mmap` returns when it fails.
-const MAP_FAILED: u64 = u64::MAX;
+use crate::heap::process;
+use crate::heap::thread::{
+    self, FIXED, Forwarded, Freed, HAS_OLD, HeapThread, PASSED_OVER, Pending, RETURN_PROBE,
+};
+use crate::{filter, maps, memory, stack};
 
 const NO_BLOCK: LiveBlock = LiveBlock {
     size: 0,
@@ -90,6 +87,7 @@ fn alloc_free(ctx: ProbeContext) -> u32 {
         | Action::Unmap
         | Action::Remap
         | Action::Break
+        | Action::BreakTo
         | Action::Resize => {}
     }
     0
@@ -294,8 +292,9 @@ fn enter(ctx: &ProbeContext, registers: Registers) -> u32 {
     if process == 0 {
         return IGNORE;
     }
-    let bytes = size(shape, registers);
-    let pointer = registers.argument(shape.pointer);
+    let Some((bytes, pointer)) = asked(shape, registers) else {
+        return IGNORE;
+    };
     let forwarded = thread.forwarded;
     thread.forwarded.sp = 0;
     let unmaps = shape.action == Action::Unmap;
@@ -325,12 +324,34 @@ fn enter(ctx: &ProbeContext, registers: Registers) -> u32 {
         function,
         flags: if has_return_probe { RETURN_PROBE } else { 0 }
             | if old.is_some() { HAS_OLD } else { 0 }
-            | if is_sampled { 0 } else { PASSED_OVER },
+            | if is_sampled { 0 } else { PASSED_OVER }
+            | if is_fixed(shape, registers) { FIXED } else { 0 },
         stack,
         reserved: process,
         old: old.unwrap_or(NO_BLOCK),
+        // SAFETY: the helper has no preconditions.
+        entered_ns: if unmaps { unsafe { bpf_ktime_get_ns() } } else { 0 },
     };
     FOLLOW
+}
+
+/// How many bytes are asked for, and for which block.
+#[inline(always)]
+fn asked(shape: Shape, registers: Registers) -> Option<(u64, u64)> {
+    if shape.action == Action::BreakTo {
+        let to = registers.argument(shape.size);
+        let end = memory::end_of_heap();
+        return (to != 0 && end != 0).then_some((to.wrapping_sub(end), end));
+    }
+    Some((size(shape, registers), registers.argument(shape.pointer)))
+}
+
+/// Whether a mapping takes the place of others (`mmap`'s fourth argument, `include/uapi/linux/mman.h`).
+#[inline(always)]
+fn is_fixed(shape: Shape, registers: Registers) -> bool {
+    /// `MAP_FIXED`.
+    const FLAG: u64 = 0x10;
+    shape.action == Action::Map && registers.argument(3) & FLAG != 0
 }
 
 /// Takes out the block that a call resizes or unmaps.
@@ -344,15 +365,6 @@ fn old_block(shape: Shape, process: u32, pointer: u64) -> Option<LiveBlock> {
         process,
         family: shape.family as u32,
     })
-}
-
-/// Whether the call concerns a block that is there.
-#[inline(always)]
-fn resizes(action: Action) -> bool {
-    matches!(
-        action,
-        Action::Reallocate | Action::Unmap | Action::Remap | Action::Resize
-    )
 }
 
 #[inline(always)]
@@ -389,183 +401,4 @@ fn leave(cookie: Cookie, sp: u64, result: u64) {
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     conclude(thread, &pending, shape, (result, now_ns));
-}
-
-/// The block that was taken out for the call is taken out again by the one that is jumped to.
-#[inline(always)]
-fn give_back(pending: &Pending, family: Family) {
-    if pending.flags & HAS_OLD != 0 {
-        live::put_back(&old_key(pending, family), &pending.old);
-    }
-}
-
-#[inline(always)]
-fn old_key(pending: &Pending, family: Family) -> LiveKey {
-    LiveKey {
-        address: pending.pointer,
-        process: pending.reserved,
-        family: family as u32,
-    }
-}
-
-/// What a call came to.
-enum End {
-    /// It allocated at this address.
-    Allocated(u64),
-    /// It freed, and allocated nothing.
-    Freed,
-    /// It failed: all is as it was.
-    Failed,
-    /// It did nothing.
-    Nothing,
-}
-
-#[inline(always)]
-fn end(pending: &Pending, action: Action, result: u64) -> End {
-    let address = |failure: u64| {
-        if result == failure {
-            End::Failed
-        } else {
-            End::Allocated(result)
-        }
-    };
-    let nothing = result == 0 && pending.size == 0;
-    match action {
-        Action::Allocate | Action::AllocateAlone if nothing => End::Nothing,
-        Action::Reallocate if nothing && pending.pointer == 0 => End::Nothing,
-        Action::Reallocate if nothing => End::Freed,
-        Action::Allocate | Action::AllocateAlone | Action::Reallocate => address(0),
-        Action::AllocateOut if result as u32 == 0 => written(pending.pointer),
-        Action::Unmap if result == 0 => End::Freed,
-        Action::Break if result != MAP_FAILED && (pending.size as i64) <= 0 => End::Nothing,
-        Action::Map | Action::Remap | Action::Break => address(MAP_FAILED),
-        Action::Resize if result >= pending.size => End::Allocated(pending.pointer),
-        Action::AllocateOut | Action::Unmap | Action::Resize => End::Failed,
-        Action::None | Action::Free | Action::Forward => End::Nothing,
-    }
-}
-
-/// The address that was written to where an argument pointed.
-#[inline(always)]
-fn written(place: u64) -> End {
-    let mut address = 0_u64;
-    // SAFETY: the helper checks the address.
-    let failed = unsafe { bpf_probe_read_user((&raw mut address).cast(), 8, place as *const _) };
-    if failed != 0 {
-        maps::lose(LossReason::PointerUnreadable);
-        return End::Nothing;
-    }
-    if address == 0 {
-        End::Nothing
-    } else {
-        End::Allocated(address)
-    }
-}
-
-#[inline(always)]
-fn conclude(thread: &mut HeapThread, pending: &Pending, shape: Shape, (result, now_ns): (u64, u64)) {
-    let mut allocation = Allocation {
-        address: 0,
-        size: pending.size,
-        caller: pending.caller,
-        now_ns,
-        process: pending.reserved,
-        family: shape.family,
-        function: pending.function,
-        stack: pending.stack,
-    };
-    let place = (now_ns, pending.caller);
-    match end(pending, shape.action, result) {
-        End::Nothing => give_back(pending, shape.family),
-        End::Failed => {
-            give_back(pending, shape.family);
-            if shape.action != Action::Unmap && shape.action != Action::Resize {
-                live::failed(&allocation);
-            }
-        }
-        End::Freed if shape.action == Action::Unmap => unmap(thread, pending, shape, now_ns),
-        End::Freed => {
-            let size = free_old(thread, pending, shape, now_ns);
-            events::emit(
-                AllocEventKind::ReallocateFree,
-                place,
-                (pending.pointer, size),
-                pending.function,
-            );
-        }
-        End::Allocated(address) => {
-            let replaces = resizes(shape.action) && pending.pointer != 0;
-            if replaces {
-                let size = free_old(thread, pending, shape, now_ns);
-                events::emit(
-                    AllocEventKind::ReallocateFree,
-                    place,
-                    (pending.pointer, size),
-                    pending.function,
-                );
-            }
-            allocation.address = address;
-            let kind = if resizes(shape.action) {
-                AllocEventKind::Reallocate
-            } else {
-                AllocEventKind::Allocate
-            };
-            if pending.flags & PASSED_OVER == 0 {
-                thread.last_address = address;
-                thread.last_family = shape.family as u32;
-                live::allocated(&allocation);
-                events::emit(kind, place, (address, pending.size), pending.function);
-            } else {
-                thread.last_address = 0;
-            }
-        }
-    }
-}
-
-/// The block that got another size, or was freed by it: its bytes, if it was known.
-#[inline(always)]
-fn free_old(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) -> u64 {
-    let key = old_key(pending, shape.family);
-    if pending.flags & HAS_OLD != 0 {
-        let old = pending.old;
-        live::release(thread, &key, &old, now_ns);
-        old.size
-    } else {
-        live::unknown_here(&key);
-        0
-    }
-}
-
-/// A range was unmapped: a whole mapping, or its front.
-#[inline(always)]
-fn unmap(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) {
-    /// Mappings are whole pages.
-    const PAGE: u64 = 4096;
-    let key = old_key(pending, shape.family);
-    if pending.flags & HAS_OLD == 0 {
-        live::unknown_here(&key);
-        return;
-    }
-    let length = pending.size.wrapping_add(PAGE - 1) & !(PAGE - 1);
-    let old = pending.old;
-    let gone = if length < old.size { length } else { old.size };
-    events::emit(
-        AllocEventKind::Free,
-        (now_ns, pending.caller),
-        (key.address, gone),
-        pending.function,
-    );
-    if length >= old.size {
-        live::release(thread, &key, &old, now_ns);
-        return;
-    }
-    let rest = LiveBlock {
-        size: old.size - length,
-        ..old
-    };
-    let rest_key = LiveKey {
-        address: key.address.wrapping_add(length),
-        ..key
-    };
-    live::shrink(&rest_key, &rest, length);
 }

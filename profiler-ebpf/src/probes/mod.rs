@@ -1,5 +1,6 @@
 //! The programs.
 mod alloc;
+mod alloc_end;
 mod alloc_process;
 mod function;
 mod place;

@@ -222,7 +222,7 @@ pub struct FamilySummary {
     pub inherited_frees: u64,
     /// Allocations at addresses that were alive.
     pub missed_frees: u64,
-    /// Ranges that were unmapped and do not begin with a known mapping.
+    /// Ranges that were unmapped and are not known, or in part.
     pub partial_unmaps: u64,
     /// Frees by the allocator itself, of what lay in its caches.
     pub internal_frees: u64,

@@ -27,6 +27,8 @@ pub struct KernelOffsets {
     pub mm_xol_area: u32,
     /// `xol_area.vaddr`, bytes.
     pub xol_area_vaddr: u32,
+    /// `mm_struct.brk`, bytes.
+    pub mm_brk: u32,
     /// `task_struct.tgid`, bytes.
     pub task_tgid: u32,
     /// `task_struct.pid`, bytes.
@@ -53,6 +55,7 @@ fn offsets_in(bytes: &[u8]) -> Result<KernelOffsets, KernelError> {
         task_mm: btf.member("task_struct", "mm").unwrap_or(0),
         mm_xol_area: in_mm.zip(in_state).map_or(0, |(mm, state)| mm + state),
         xol_area_vaddr: btf.member("xol_area", "vaddr").unwrap_or(0),
+        mm_brk: btf.member("mm_struct", "brk").unwrap_or(0),
         task_tgid: btf.member("task_struct", "tgid").unwrap_or(0),
         task_pid: btf.member("task_struct", "pid").unwrap_or(0),
         task_signal: btf.member("task_struct", "signal").unwrap_or(0),

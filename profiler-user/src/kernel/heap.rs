@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use aya::maps::{HashMap as KernelHashMap, MapData, StackTraceMap};
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::alloc::{
-    FAMILIES, FamilyTotals, HeapConfig, LiveBlock, LiveKey, MAX_PROCESSES, ProcessInfo, STACK_DEPTH,
+    FAMILIES, FamilyTotals, HeapConfig, LiveBlock, LiveKey, MAX_PROCESSES, PART, ProcessInfo, STACK_DEPTH,
     SiteStats, StackChoice,
 };
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -260,6 +260,7 @@ impl HeapMaps {
                 Ok(()) => {
                     dropped += 1;
                     let (count, bytes) = weight(block.size);
+                    let count = if block.tid & PART == 0 { count } else { 0 };
                     let (site, family) = (block.site as usize, key.family as usize);
                     self.sites.add(site, offset_of!(SiteStats, dropped), count);
                     self.sites.add(site, offset_of!(SiteStats, dropped_bytes), bytes);

@@ -59,7 +59,7 @@ fn kernel_config(settings: &KernelSettings, offsets: KernelOffsets, memory: Memo
         },
         can_hold: can_hold(mode, reach).into(),
         callers: (detail == EventDetail::CallAndCaller).into(),
-        reserved: 0,
+        mm_brk: offsets.mm_brk,
         task_signal: offsets.task_signal,
         signal_live: offsets.signal_live,
         memory,

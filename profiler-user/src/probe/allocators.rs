@@ -243,6 +243,10 @@ const TABLE: &[Rows] = &[
         shape(Action::Break, MAPPING, (0, NO_ARGUMENT, NO_ARGUMENT)),
         "sbrk __sbrk",
     ),
+    rows(
+        shape(Action::BreakTo, MAPPING, (0, NO_ARGUMENT, NO_ARGUMENT)),
+        "brk __brk",
+    ),
     // CPython: the raw, the mem and the object domain.
     rows(
         allocates(PYTHON, 0),
@@ -475,7 +479,7 @@ mod tests {
             let needs_size = !matches!(action, Action::Free);
             let needs_pointer = !matches!(
                 action,
-                Action::Allocate | Action::AllocateAlone | Action::Map | Action::Break
+                Action::Allocate | Action::AllocateAlone | Action::Map | Action::Break | Action::BreakTo
             );
             assert_eq!(size < 6, needs_size, "{:?}", rows.names);
             assert_eq!(pointer < 6, needs_pointer, "{:?}", rows.names);

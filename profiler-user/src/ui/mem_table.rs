@@ -249,7 +249,7 @@ fn family_notes(summary: &MemorySummary) -> Vec<String> {
             ),
             (
                 family.partial_unmaps,
-                "ranges were unmapped that do not begin with a known mapping: mapped before the attach, or parts of a mapping that is still counted as a whole",
+                "ranges were unmapped that are not known, or in part: mapped before the attach, or more than 64 mappings ago",
             ),
             (
                 family.missed_frees,

@@ -100,7 +100,7 @@ fn code_of(function: &PlannedFunction) -> Code {
         Action::Reallocate | Action::Resize => REALLOC,
         Action::Map | Action::Remap => MMAP,
         Action::Unmap => MUNMAP,
-        Action::Break => BRK,
+        Action::Break | Action::BreakTo => BRK,
         Action::AllocateOut if shape.family == Family::Heap => POSIX_MEMALIGN,
         _ if name.starts_with("_Zn") => NEW,
         _ if shape.count < 6 => CALLOC,

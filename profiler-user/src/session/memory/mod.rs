@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
-use profiler_common::alloc::{Family, SAMPLED_UNIT};
+use profiler_common::alloc::{Family, PART, SAMPLED_UNIT};
 use profiler_common::loss::LossReason;
 use profiler_common::sampling;
 
@@ -231,7 +231,7 @@ impl Memory {
                     size: block.size,
                     age_ns: now_ns.saturating_sub(block.time_ns),
                     pid: heap.processes.get(key.process as usize).tgid,
-                    tid: block.tid,
+                    tid: block.tid & !PART,
                     family: Family::from_bits(key.family),
                     caller: site.caller,
                 });

@@ -1,7 +1,7 @@
 //! From call sites to the lines of a result.
 use std::collections::{BTreeSet, HashMap};
 
-use profiler_common::alloc::{LiveBlock, SAMPLED_UNIT, SiteStats};
+use profiler_common::alloc::{LiveBlock, PART, SAMPLED_UNIT, SiteStats};
 use profiler_common::sampling;
 
 use super::Who;
@@ -24,7 +24,7 @@ impl Aged {
     pub(super) fn add(&mut self, block: &LiveBlock, sample_bytes: Option<u64>) {
         let (count, bytes) = sample_bytes.map_or((1, block.size), |mean| sampling::weight(block.size, mean));
         let entry = self.0.entry(block.site).or_insert((0, 0));
-        entry.0 += count;
+        entry.0 += if block.tid & PART == 0 { count } else { 0 };
         entry.1 += bytes;
     }
 
