@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,10 +67,24 @@ static void call_malloc_free(uint64_t calls) {
     }
 }
 
+/* Touches so many pages, one after the other, and gives all of them back. */
+static void call_touch(uint64_t calls) {
+    static char *area;
+    static uint64_t pages;
+    if (pages < calls) {
+        area = mmap(NULL, calls * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (area == MAP_FAILED || madvise(area, calls * 4096, MADV_NOHUGEPAGE)) _exit(3);
+        pages = calls;
+    }
+    for (uint64_t i = 0; i < calls; i++) area[i * 4096] = 1;
+    if (madvise(area, calls * 4096, MADV_DONTNEED)) _exit(4);
+}
+
 static const struct work {
     const char *name;
     void (*run)(uint64_t calls);
-} works[] = {{"push", call_push}, {"landing_pad", call_landing_pad}, {"malloc_free", call_malloc_free}, {"keep", call_keep}};
+} works[] = {{"push", call_push}, {"landing_pad", call_landing_pad}, {"malloc_free", call_malloc_free}, {"keep", call_keep},
+             {"touch", call_touch}};
 
 static const struct work *find(const char *name) {
     for (size_t i = 0; i < sizeof works / sizeof *works; i++)

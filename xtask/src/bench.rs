@@ -5,6 +5,7 @@
 
 mod calls;
 mod following;
+mod growth;
 mod large;
 mod library;
 mod lines;
@@ -47,8 +48,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Measure only the rows whose key contains this: count-push, count-malloc-free, latency-push,
-    /// latency-landing-pad, accounting, event-path, record, record-rss, mem-pair, mem-sampled, mem-live,
-    /// mem-sqlite-heaptrack, mem-sqlite-memleak, mem-python-heaptrack, mem-python-memleak, attach, memory,
+    /// latency-landing-pad, accounting, event-path, record, record-rss, mem-pair, mem-sampled, mem-rss,
+    /// mem-live, mem-sqlite-heaptrack, mem-sqlite-memleak, mem-python-heaptrack, mem-python-memleak, attach, memory,
     /// first-symbol, symbol-memory, appear, idle, symbolize
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
@@ -139,7 +140,25 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
         step(memory::PAIR.what, "two minutes");
         measured.append(&mut memory::measure_pairs(tools, &mut target, runs)?);
     }
+    if choice.admits(&growth::PAGES) {
+        step(growth::PAGES.what, "half a minute");
+        measured.push(growth::measure(tools, &mut target, runs)?);
+    }
     drop(target);
+    measured.append(&mut measure_others(tools, program, choice, runs)?);
+    measured.retain(|measured| choice.admits(&measured.row));
+    if measured.is_empty() {
+        return Err(Failure::new(
+            "no row was chosen",
+            "`cargo xtask bench --help` names them",
+        ));
+    }
+    Ok(measured)
+}
+
+/// The rows that have targets of their own.
+fn measure_others(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outcome<Vec<Measured>> {
+    let mut measured = Vec::new();
     if choice.admits(&memory::LIVE) {
         step(memory::LIVE.what, "two minutes");
         measured.push(memory::measure_live(tools, program, runs)?);
@@ -169,13 +188,6 @@ fn measure(tools: &Tools, program: &Path, choice: &Choice, runs: usize) -> Outco
     if choice.admits(&lines::SYMBOLIZE) {
         step(lines::SYMBOLIZE.what, "half a minute");
         measured.push(lines::measure(tools, runs)?);
-    }
-    measured.retain(|measured| choice.admits(&measured.row));
-    if measured.is_empty() {
-        return Err(Failure::new(
-            "no row was chosen",
-            "`cargo xtask bench --help` names them",
-        ));
     }
     Ok(measured)
 }

@@ -126,13 +126,21 @@ pub(super) fn measure_pairs(tools: &Tools, target: &mut Target, runs: usize) -> 
     let compared = compare(tools, target, (&Watcher::Ours(ALL), &theirs), runs)?;
     let pair = compared.measured(PAIR, notes);
     let compared = compare(tools, target, (&Watcher::Ours(ONE_IN), &Watcher::Ours(ALL)), runs)?;
-    let sampled = compared.measured(SAMPLED, Vec::new());
+    let longer = 1.0 + compared.samples[0].ratios(&compared.bare).median();
+    let notes = vec![format!(
+        "a pair alone takes {:.0} ns; sampled it takes {longer:.1} times as long",
+        compared.bare.median(),
+    )];
+    let sampled = compared.measured(SAMPLED, notes);
     Ok(vec![pair, sampled])
 }
 
 /// What was measured of two, run by run.
 struct Compared {
+    /// Beyond [`Self::bare`].
     samples: [Samples; 2],
+    /// With nobody attached.
+    bare: Samples,
     names: [&'static str; 2],
     commands: [String; 2],
     lost: u64,
@@ -142,6 +150,7 @@ impl Compared {
     fn measured(self, row: Row, notes: Vec<String>) -> Measured {
         let Self {
             samples: [ours, theirs],
+            bare: _,
             names,
             commands: [our_command, their_command],
             lost,
@@ -174,6 +183,7 @@ fn compare(
     let watchers = [one, other];
     let mut compared = Compared {
         samples: [const { Samples::new() }; 2],
+        bare: Samples::new(),
         names: watchers.map(Watcher::name),
         commands: [const { String::new() }; 2],
         lost: 0,
@@ -192,6 +202,7 @@ fn compare(
                 compared.lost += check(tools, options.is_empty())?;
             }
         }
+        compared.bare.push(bare);
         for (samples, best) in compared.samples.iter_mut().zip(best) {
             samples.push(best);
         }

@@ -29,6 +29,8 @@ pub(super) enum Work {
     MallocFree,
     /// malloc of 16 bytes, and no free.
     Keep,
+    /// The first write to a page.
+    Touch,
 }
 
 impl Work {
@@ -39,6 +41,7 @@ impl Work {
             Self::LandingPad => "landing_pad",
             Self::MallocFree => "malloc_free",
             Self::Keep => "keep",
+            Self::Touch => "touch",
         }
     }
 
@@ -49,6 +52,7 @@ impl Work {
             Self::LandingPad => &["landing_pad_first"],
             Self::MallocFree => &["malloc", "free"],
             Self::Keep => &["malloc"],
+            Self::Touch => &[],
         }
     }
 }
@@ -125,7 +129,7 @@ impl Target {
     /// The file that the functions of some work are in.
     pub(super) fn file(&self, work: Work) -> &Path {
         match work {
-            Work::Push | Work::LandingPad => &self.program,
+            Work::Push | Work::LandingPad | Work::Touch => &self.program,
             Work::MallocFree | Work::Keep => &self.libc,
         }
     }

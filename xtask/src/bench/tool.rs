@@ -164,7 +164,7 @@ impl Attached {
 
 fn pattern(work: Work, function: &str) -> String {
     match work {
-        Work::Push | Work::LandingPad => function.to_owned(),
+        Work::Push | Work::LandingPad | Work::Touch => function.to_owned(),
         Work::MallocFree | Work::Keep => format!("{LIBC}:{function}"),
     }
 }
