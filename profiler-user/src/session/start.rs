@@ -36,6 +36,8 @@ use crate::target::process::{Process, start_ticks};
 const MANY_PERF_EVENTS: usize = 64;
 /// Room for functions of programs and libraries that appear later, at least, where `--max-map-memory` has it.
 const LEAST_SPARE: u32 = 2048;
+/// And where there are many functions, a part of them: all of it is memory that is taken at once.
+const SPARE_SHARE: u32 = 8;
 
 /// Plans, loads and attaches. Outputs are opened first: one that cannot be written costs the target nothing.
 pub(super) fn start(
@@ -204,7 +206,7 @@ fn load(
     let may_come = reach != Reach::Process || setup.plan.functions.is_empty();
     let demand = Demand {
         functions,
-        spare: functions.max(LEAST_SPARE),
+        spare: LEAST_SPARE.max(functions / SPARE_SHARE),
         cpus: possible_cpus(),
         grouping: Groups::grouping(&config.group_by),
     };
