@@ -6,7 +6,7 @@ use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::btf_maps::{Array, HashMap};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::macros::btf_map;
-use profiler_common::alloc::{Family, LiveBlock, LiveKey, PART, RANGE_PROCESSES};
+use profiler_common::alloc::{Family, LiveKey, PART, RANGE_PROCESSES};
 
 use crate::heap::live;
 use crate::heap::maps::LIVE;
@@ -34,16 +34,6 @@ static RANGES: HashMap<u32, Ranges, { RANGE_PROCESSES as usize }, { BPF_F_NO_PRE
 /// What new ones are made from: too large for the stack.
 #[btf_map]
 static NO_RANGES: Array<Ranges, 1> = Array::new();
-
-/// A range of addresses that is no mapping any more.
-#[derive(Clone, Copy)]
-pub(crate) struct Cut {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    /// Mappings that were made later are others.
-    pub(crate) before_ns: u64,
-    pub(crate) now_ns: u64,
-}
 
 /// Bytes of the pages that so many bytes take.
 #[inline(always)]
@@ -73,32 +63,25 @@ pub(crate) fn note(process: u32, start: u64) {
     }
 }
 
-/// What a step of [`cut`] works with.
+/// What a step of [`cut`] works with: a stack has little room, and what is cut is in the thread's state.
 #[repr(C)]
 struct Cutting {
     thread: *mut HeapThread,
     ranges: *const Ranges,
-    range: Cut,
-    process: u64,
-    found: u64,
 }
 
 /// Places that are looked at where the kernel has no `bpf_loop`: those that were noted last.
 const FEW: u64 = 4;
 
-/// Takes a range out of the mappings that it is part of. Returns how many bytes were found there.
+/// Takes the range [`HeapThread::cut`] out of the mappings that it is part of. Returns how many bytes were found there.
 #[inline(never)]
-pub(crate) fn cut(thread: &mut HeapThread, process: u32, range: &Cut) -> u64 {
-    let Some(ranges) = RANGES.get_ptr(process) else {
+pub(crate) fn cut(thread: &mut HeapThread) -> u64 {
+    thread.cut.found = 0;
+    thread.cut.is_behind = 0;
+    let Some(ranges) = RANGES.get_ptr(thread.process) else {
         return 0;
     };
-    let mut cutting = Cutting {
-        thread,
-        ranges,
-        range: *range,
-        process: process.into(),
-        found: 0,
-    };
+    let mut cutting = Cutting { thread, ranges };
     if common::has_loop() != 0 {
         let step: unsafe extern "C" fn(u64, *mut Cutting) -> u64 = cut_step;
         // SAFETY: the callback has the signature that the helper calls, and its context outlives the call.
@@ -107,13 +90,20 @@ pub(crate) fn cut(thread: &mut HeapThread, process: u32, range: &Cut) -> u64 {
         // SAFETY: a live element of the map.
         let next = unsafe { (&raw const (*ranges).next).read_volatile() };
         for back in 1..=FEW {
-            cutting.step(next.wrapping_sub(back));
+            // SAFETY: as above.
+            unsafe { cut_step(next.wrapping_sub(back), &raw mut cutting) };
         }
     }
-    cutting.found
+    // SAFETY: what `cutting` was given, which is alive.
+    let thread = unsafe { &mut *cutting.thread };
+    if thread.cut.is_behind != 0 {
+        note(thread.process, thread.cut.to);
+    }
+    thread.cut.found
 }
 
 /// One turn of `bpf_loop`: 1 ends it.
+#[inline(never)]
 unsafe extern "C" fn cut_step(place: u64, cutting: *mut Cutting) -> u64 {
     // SAFETY: the helper passes the context that `cut` gave it.
     unsafe { &mut *cutting }.step(place);
@@ -131,11 +121,10 @@ impl Cutting {
                 .add(slot(place))
                 .read_volatile()
         };
-        if start != 0 && start < self.range.to {
-            // SAFETY: what `cut` was given, which is alive.
-            let thread = unsafe { &mut *self.thread };
-            let found = cut_one(thread, self.process as u32, start, &self.range);
-            self.found = self.found.wrapping_add(found);
+        // SAFETY: what `cut` was given, which is alive.
+        let thread = unsafe { &mut *self.thread };
+        if start != 0 && start < thread.cut.to {
+            cut_one(thread, start);
         }
     }
 }
@@ -150,47 +139,47 @@ fn slot(place: u64) -> usize {
     slot as usize
 }
 
-#[inline(never)]
-fn cut_one(thread: &mut HeapThread, process: u32, start: u64, range: &Cut) -> u64 {
-    let key = LiveKey {
+#[inline(always)]
+fn cut_one(thread: &mut HeapThread, start: u64) {
+    let mut key = LiveKey {
         address: start,
-        process,
+        process: thread.process,
         family: Family::Mapping as u32,
     };
     // SAFETY: a torn read is of a mapping that is unmapped at once by another thread.
-    let Some(block) = unsafe { LIVE.get(key) }.copied() else {
-        return 0;
+    let Some(mut block) = unsafe { LIVE.get(key) }.copied() else {
+        return;
     };
     let end = start.wrapping_add(whole_pages(block.size));
-    if end <= range.from || block.time_ns >= range.before_ns || live::take(&key).is_none() {
-        return 0;
+    if end <= thread.cut.from || block.time_ns >= thread.cut.before_ns || LIVE.remove(key).is_err() {
+        return;
     }
-    let from = if start > range.from { start } else { range.from };
-    let to = if end < range.to { end } else { range.to };
+    let from = if start > thread.cut.from {
+        start
+    } else {
+        thread.cut.from
+    };
+    let to = if end < thread.cut.to { end } else { thread.cut.to };
+    thread.cut.found = thread.cut.found.wrapping_add(to.wrapping_sub(from));
     if from == start && to == end {
-        live::release(thread, &key, &block, range.now_ns);
-        return to.wrapping_sub(from);
-    }
-    if to < end {
-        // What lies behind begins anew; where something lies in front, too, it is a part of the same allocation.
-        let behind = LiveBlock {
-            size: start.wrapping_add(block.size).wrapping_sub(to),
-            tid: if from > start { block.tid | PART } else { block.tid },
-            ..block
-        };
-        live::put_back(&LiveKey { address: to, ..key }, &behind);
-        note(process, to);
+        let now_ns = thread.cut.now_ns;
+        live::release(thread, &key, &block, now_ns);
+        return;
     }
     let ends_at = start.wrapping_add(block.size);
     let gone_to = if to < ends_at { to } else { ends_at };
+    live::shrunk(&key, &block, gone_to.wrapping_sub(from));
     if from > start {
-        let front = LiveBlock {
-            size: from.wrapping_sub(start),
-            ..block
-        };
-        live::shrink(&key, &front, gone_to.wrapping_sub(from));
-    } else {
-        live::shrunk(&key, &block, gone_to.wrapping_sub(from));
+        block.size = from.wrapping_sub(start);
+        live::put_back(&key, &block);
+        // What lies behind is a part of the same allocation.
+        block.tid |= PART;
     }
-    to.wrapping_sub(from)
+    if to < end {
+        block.size = ends_at.wrapping_sub(to);
+        key.address = to;
+        live::put_back(&key, &block);
+        // Noted later: there is no room on the stack for another call.
+        thread.cut.is_behind = 1;
+    }
 }

@@ -6,6 +6,7 @@ use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use profiler_common::alloc::{Family, LiveBlock};
 use profiler_common::sampling;
 
+use crate::heap::live::Allocation;
 use crate::heap::maps::{self, HEAP_THREADS};
 
 /// The return comes through a return probe.
@@ -72,6 +73,21 @@ pub(crate) struct Freed {
     pub(crate) family: u32,
 }
 
+/// A range of addresses that is no mapping any more.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// Mappings that were made later are others.
+    pub(crate) before_ns: u64,
+    pub(crate) now_ns: u64,
+    /// How many bytes of it were known.
+    pub(crate) found: u64,
+    /// 1 = a mapping goes on behind it.
+    pub(crate) is_behind: u64,
+}
+
 /// A power of two, and more than there are families.
 const SLOTS: usize = 8;
 
@@ -83,6 +99,9 @@ pub(crate) struct HeapThread {
     returned: [u64; SLOTS],
     pub(crate) forwarded: Forwarded,
     pub(crate) freed: Freed,
+    pub(crate) cut: Cut,
+    /// The allocation that is being counted: here, since older kernels add up the stacks of a call chain to 512 bytes.
+    pub(crate) allocation: Allocation,
     /// The address of the last allocation, if it was not freed yet.
     pub(crate) last_address: u64,
     /// Bytes until the next sample.

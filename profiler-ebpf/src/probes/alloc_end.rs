@@ -6,8 +6,8 @@ use profiler_common::loss::LossReason;
 
 use crate::heap::events;
 use crate::heap::live::{self, Allocation};
-use crate::heap::ranges::{self, Cut};
-use crate::heap::thread::{FIXED, HAS_OLD, HeapThread, PASSED_OVER, Pending};
+use crate::heap::ranges;
+use crate::heap::thread::{Cut, FIXED, HAS_OLD, HeapThread, PASSED_OVER, Pending};
 use crate::{maps, memory};
 
 /// What `mmap` returns when it fails.
@@ -111,7 +111,7 @@ pub(super) fn conclude(
     shape: Shape,
     (result, now_ns): (u64, u64),
 ) {
-    let allocation = Allocation {
+    thread.allocation = Allocation {
         address: 0,
         size: pending.size,
         caller: pending.caller,
@@ -125,18 +125,13 @@ pub(super) fn conclude(
     match end(pending, shape.action, result) {
         End::Nothing => give_back(pending, shape.family),
         End::Lowered(from, to) => {
-            let range = Cut {
-                from,
-                to,
-                before_ns: u64::MAX,
-                now_ns,
-            };
-            cut(thread, pending, &range);
+            thread.cut = range((from, to), u64::MAX, now_ns);
+            cut(thread, pending);
         }
         End::Failed => {
             give_back(pending, shape.family);
             if shape.action != Action::Unmap && shape.action != Action::Resize {
-                live::failed(&allocation);
+                live::failed(&thread.allocation);
             }
         }
         End::Freed if shape.action == Action::Unmap => unmap(thread, pending, shape, now_ns),
@@ -149,22 +144,17 @@ pub(super) fn conclude(
                 pending.function,
             );
         }
-        End::Allocated(address) => arrive(
-            thread,
-            pending,
-            shape,
-            &Allocation {
-                address,
-                ..allocation
-            },
-        ),
+        End::Allocated(address) => {
+            thread.allocation.address = address;
+            arrive(thread, pending, shape, now_ns);
+        }
     }
 }
 
 /// A call has returned a block.
 #[inline(always)]
-fn arrive(thread: &mut HeapThread, pending: &Pending, shape: Shape, allocation: &Allocation) {
-    let (address, now_ns) = (allocation.address, allocation.now_ns);
+fn arrive(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) {
+    let address = thread.allocation.address;
     let place = (now_ns, pending.caller);
     let replaces = resizes(shape.action) && pending.pointer != 0;
     if replaces {
@@ -182,19 +172,15 @@ fn arrive(thread: &mut HeapThread, pending: &Pending, shape: Shape, allocation: 
         AllocEventKind::Allocate
     };
     if pending.flags & FIXED != 0 {
-        let range = Cut {
-            from: address,
-            to: address.wrapping_add(ranges::whole_pages(pending.size)),
-            before_ns: u64::MAX,
-            now_ns,
-        };
+        let to = address.wrapping_add(ranges::whole_pages(pending.size));
+        thread.cut = range((address, to), u64::MAX, now_ns);
         // Mostly there is nothing that it takes the place of.
-        ranges::cut(thread, pending.reserved, &range);
+        ranges::cut(thread);
     }
     if pending.flags & PASSED_OVER == 0 {
         thread.last_address = address;
         thread.last_family = shape.family as u32;
-        live::allocated(allocation);
+        live::allocated(&thread.allocation);
         if shape.family == Family::Mapping {
             ranges::note(pending.reserved, address);
         }
@@ -223,14 +209,10 @@ fn free_old(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u6
 fn unmap(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) {
     let key = old_key(pending, shape.family);
     let length = ranges::whole_pages(pending.size);
-    let mut range = Cut {
-        from: key.address,
-        to: key.address.wrapping_add(length),
-        before_ns: pending.entered_ns,
-        now_ns,
-    };
+    let to = key.address.wrapping_add(length);
     if pending.flags & HAS_OLD == 0 {
-        cut(thread, pending, &range);
+        thread.cut = range((key.address, to), pending.entered_ns, now_ns);
+        cut(thread, pending);
         return;
     }
     let old = pending.old;
@@ -243,9 +225,10 @@ fn unmap(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) 
     );
     if length >= old.size {
         live::release(thread, &key, &old, now_ns);
-        range.from = key.address.wrapping_add(ranges::whole_pages(old.size));
-        if range.from < range.to {
-            ranges::cut(thread, pending.reserved, &range);
+        let from = key.address.wrapping_add(ranges::whole_pages(old.size));
+        if from < to {
+            thread.cut = range((from, to), pending.entered_ns, now_ns);
+            ranges::cut(thread);
         }
         return;
     }
@@ -261,21 +244,34 @@ fn unmap(thread: &mut HeapThread, pending: &Pending, shape: Shape, now_ns: u64) 
     ranges::note(pending.reserved, rest_key.address);
 }
 
-/// Takes a range out of what is mapped. One that nothing is known of is counted.
 #[inline(always)]
-fn cut(thread: &mut HeapThread, pending: &Pending, range: &Cut) {
-    let found = ranges::cut(thread, pending.reserved, range);
-    if found < range.to.wrapping_sub(range.from) {
+fn range((from, to): (u64, u64), before_ns: u64, now_ns: u64) -> Cut {
+    Cut {
+        from,
+        to,
+        before_ns,
+        now_ns,
+        found: 0,
+        is_behind: 0,
+    }
+}
+
+/// Takes a range out of what is mapped. One that is not known, or in part, is counted.
+#[inline(always)]
+fn cut(thread: &mut HeapThread, pending: &Pending) {
+    let found = ranges::cut(thread);
+    let Cut { from, to, now_ns, .. } = thread.cut;
+    if found < to.wrapping_sub(from) {
         live::unknown_here(&LiveKey {
-            address: range.from,
+            address: from,
             process: pending.reserved,
             family: Family::Mapping as u32,
         });
     }
     events::emit(
         AllocEventKind::Free,
-        (range.now_ns, pending.caller),
-        (range.from, found),
+        (now_ns, pending.caller),
+        (from, found),
         pending.function,
     );
 }

@@ -229,6 +229,17 @@ fn samples_stand_for_the_whole() {
     });
 }
 
+/// Check that what sampling passes over is no loss, however probes are attached.
+#[test]
+fn what_samples_stand_for_is_not_lost() {
+    let program = heap();
+    for_each_attach_mode(|mode| {
+        let options = ["--sample-bytes", "64K"];
+        let (_, report) = follow(&program, &["churn", "3000", "64"], mode, &options);
+        report.assert_memory_is_complete();
+    });
+}
+
 /// Check that another allocator in place of the C library's is followed as exactly.
 #[test]
 fn allocators_that_are_loaded_in_place_of_the_c_librarys_are_counted_exactly() {
