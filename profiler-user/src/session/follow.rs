@@ -234,8 +234,8 @@ impl State {
         }
     }
 
-    /// Attaches what is wanted of these files of a target.
-    fn adopt(&mut self, pid: u32, files: Vec<MappedFile>) -> Result<(), SessionError> {
+    /// Attaches what is wanted of these files of a target. Returns the names of those whose first calls may be missing.
+    fn adopt(&mut self, pid: u32, files: Vec<MappedFile>) -> Result<Vec<String>, SessionError> {
         let known = |file: &MappedFile| self.setup.catalog.knows(file.id, file.is_main);
         let all_known = files.iter().all(known);
         let ids: Vec<_> = files.iter().map(|file| file.id).collect();
@@ -264,7 +264,10 @@ impl State {
             self.news
                 .push(format!("process {pid}: probed as well: {}", attached.join(", ")));
         }
-        Ok(())
+        // Links that reach every process are there already, for files that were known.
+        let is_late = !all_known || self.kernel.reach == Reach::Process;
+        let late = attached.into_iter().filter(|_| is_late);
+        Ok(late.map(str::to_owned).collect())
     }
 
     /// The process that links for one process are made for; none = they reach all.
@@ -337,11 +340,12 @@ impl State {
         }
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),
-            Ok(()) => {
+            Ok(late) => {
                 self.shared.examined(std::iter::once(mapping.file));
+                self.roster_notes.late.extend(late);
                 Ok(())
             }
-            result => result,
+            Err(error) => Err(error),
         }
     }
 

@@ -90,6 +90,8 @@ pub(super) struct RosterNotes {
     pub(super) replaced: BTreeSet<u32>,
     /// Functions whose returns were planned anew, as something was loaded that could break return probes.
     pub(super) replanned: u64,
+    /// Files that were mapped while it ran, and whose first calls may be missing.
+    pub(super) late: BTreeSet<String>,
     /// How often something that appeared could not be followed, and why the first time.
     pub(super) failures: u64,
     pub(super) first_failure: String,

@@ -221,6 +221,7 @@ impl State {
         let RosterNotes {
             replaced,
             replanned,
+            late,
             failures,
             first_failure,
         } = &self.roster_notes;
@@ -248,17 +249,20 @@ impl State {
                 self.model.hit(Price::Emulated)
             ));
         }
+        if !late.is_empty() {
+            let names: Vec<&str> = late.iter().take(NAMED).map(String::as_str).collect();
+            notes.push(format!(
+                "loaded while it ran, and probed some milliseconds later: {}{}",
+                names.join(", "),
+                and_more(late.len())
+            ));
+        }
         if *joined > 0 {
             notes.push(format!("{joined} processes joined while it ran"));
         }
         if !replaced.is_empty() {
             let pids: Vec<String> = replaced.iter().take(NAMED).map(u32::to_string).collect();
-            let more = replaced.len().saturating_sub(NAMED);
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
+            let more = and_more(replaced.len());
             notes.push(format!(
                 "another program since (exec), whose calls are not seen: process {}{more} (--children follows them)",
                 pids.join(", ")
@@ -350,6 +354,14 @@ fn memory_note(exactness: RssExactness) -> Option<String> {
              holds back is added",
             bytes / 1024
         )),
+    }
+}
+
+/// What follows the names of the first of so many.
+fn and_more(count: usize) -> String {
+    match count.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     }
 }
 

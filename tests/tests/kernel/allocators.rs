@@ -2,9 +2,10 @@
 use profiler_common::loss::LossReason;
 use tests::kernel::{for_each_attach_mode, with_kernel};
 use tests::memory::{Numbers, follow};
+use tests::profiler::Profiler;
 use tests::program::Program;
 use tests::report::Report;
-use tests::target::Outcome;
+use tests::target::{Outcome, Target};
 
 /// The numbers of what one of the program's functions has asked for itself.
 fn of_function(report: &Report, function: &str, family: &str) -> Numbers {
@@ -206,5 +207,30 @@ fn a_thread_that_ends_within_an_allocator_leaves_the_numbers_right() {
         }
         let ended = report.loss(LossReason::EntryWithoutReturn);
         assert_eq!(ended, outcome.truth_of("ended"), "{:#}", report.json);
+    });
+}
+
+/// Check that an allocator that is loaded while the program runs is followed from then on, and that it is said that it came late.
+#[test]
+fn an_allocator_that_is_loaded_later_is_followed_and_said_to_have_come_late() {
+    let program = Program::new("loads.c").flags(&["-O1", "-ldl"]).build();
+    let library = "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2";
+    with_kernel(|mode| {
+        let mut target = Target::start(&program, &[library]);
+        let pid = target.pid().to_string();
+        let fixed = ["mem", "-p", &pid, "--attach-mode", mode.name()];
+        let profiler = Profiler::start(&[&fixed[..], &["--log-level", "info"]].concat());
+        profiler.wait_until_attached();
+        target.go();
+        target.wait_for_line("loaded");
+        profiler.wait_for_message(&format!(
+            "ebpf-prof: info: process {pid}: probed as well: libmimalloc.so.2"
+        ));
+        let outcome = target.finish();
+        let report = profiler.wait().success();
+        let found = of_function(&report, "work", "heap");
+        assert_is_truth(&found, &outcome, ("mimalloc", &report));
+        let says = |note: &String| note.contains("loaded while it ran") && note.contains("libmimalloc.so.2");
+        assert!(report.notes.iter().any(says), "{:?}", report.notes);
     });
 }
