@@ -1,4 +1,5 @@
 //! What a session shows: its counters, losses, notes, now and at its end.
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use profiler_common::cookie::FunctionId;
@@ -249,14 +250,7 @@ impl State {
                 self.model.hit(Price::Emulated)
             ));
         }
-        if !late.is_empty() {
-            let names: Vec<&str> = late.iter().take(NAMED).map(String::as_str).collect();
-            notes.push(format!(
-                "loaded while it ran, and probed some milliseconds later: {}{}",
-                names.join(", "),
-                and_more(late.len())
-            ));
-        }
+        notes.extend(late_note(late));
         if *joined > 0 {
             notes.push(format!("{joined} processes joined while it ran"));
         }
@@ -355,6 +349,18 @@ fn memory_note(exactness: RssExactness) -> Option<String> {
             bytes / 1024
         )),
     }
+}
+
+/// Files whose first calls may be missing.
+fn late_note(late: &BTreeSet<String>) -> Option<String> {
+    let names: Vec<&str> = late.iter().take(NAMED).map(String::as_str).collect();
+    let more = and_more(late.len());
+    (!late.is_empty()).then(|| {
+        format!(
+            "loaded while it ran, and probed some milliseconds later: {}{more}",
+            names.join(", ")
+        )
+    })
 }
 
 /// What follows the names of the first of so many.
