@@ -128,8 +128,8 @@ const TABLE: &[Rows] = &[
     // jemalloc.
     rows(
         allocates(HEAP, 0),
-        "je_malloc je_valloc je_mallocx mallocx _rjem_malloc _rjem_mallocx _rjem_je_malloc \
-         _rjem_je_mallocx",
+        "je_malloc je_valloc je_mallocx mallocx _rjem_malloc _rjem_valloc _rjem_mallocx \
+         _rjem_je_malloc _rjem_je_valloc _rjem_je_mallocx",
     ),
     rows(
         allocates_many(HEAP, 0, 1),
@@ -137,7 +137,8 @@ const TABLE: &[Rows] = &[
     ),
     rows(
         allocates(HEAP, 1),
-        "je_aligned_alloc je_memalign _rjem_aligned_alloc _rjem_je_aligned_alloc",
+        "je_aligned_alloc je_memalign _rjem_aligned_alloc _rjem_memalign _rjem_je_aligned_alloc \
+         _rjem_je_memalign",
     ),
     rows(
         writes(HEAP, 0, 2),
@@ -194,38 +195,60 @@ const TABLE: &[Rows] = &[
     rows(
         allocates(HEAP, 1),
         "mi_memalign mi_aligned_alloc mi_heap_malloc mi_heap_zalloc mi_heap_malloc_small \
-         mi_heap_malloc_aligned mi_heap_zalloc_aligned",
+         mi_heap_malloc_aligned mi_heap_zalloc_aligned mi_heap_malloc_aligned_at \
+         mi_heap_zalloc_aligned_at",
     ),
-    rows(allocates_many(HEAP, 1, 2), "mi_heap_calloc mi_heap_mallocn"),
+    rows(
+        allocates_many(HEAP, 1, 2),
+        "mi_heap_calloc mi_heap_mallocn mi_heap_calloc_aligned mi_heap_calloc_aligned_at",
+    ),
+    throws(allocates(HEAP, 1), "mi_heap_alloc_new"),
+    throws(allocates_many(HEAP, 1, 2), "mi_heap_alloc_new_n"),
     rows(writes(HEAP, 0, 2), "mi_posix_memalign"),
     rows(
         resizes(HEAP, 0, 1),
-        "mi_realloc mi_reallocf mi_rezalloc mi_realloc_aligned mi_rezalloc_aligned",
+        "mi_realloc mi_reallocf mi_rezalloc mi_realloc_aligned mi_rezalloc_aligned \
+         mi_realloc_aligned_at mi_rezalloc_aligned_at",
     ),
     throws(resizes(HEAP, 0, 1), "mi_new_realloc"),
+    throws(resizes_many(HEAP, 0, (1, 2)), "mi_new_reallocn"),
     rows(
         resizes_many(HEAP, 0, (1, 2)),
-        "mi_reallocn mi_reallocarray mi_recalloc",
+        "mi_reallocn mi_reallocarray mi_recalloc mi_recalloc_aligned mi_recalloc_aligned_at \
+         mi_aligned_recalloc mi_aligned_offset_recalloc",
     ),
     rows(
         resizes(HEAP, 1, 2),
-        "mi_heap_realloc mi_heap_reallocf mi_heap_rezalloc",
+        "mi_heap_realloc mi_heap_reallocf mi_heap_rezalloc mi_heap_realloc_aligned \
+         mi_heap_realloc_aligned_at mi_heap_rezalloc_aligned mi_heap_rezalloc_aligned_at",
     ),
-    rows(resizes_many(HEAP, 1, (2, 3)), "mi_heap_reallocn mi_heap_recalloc"),
+    rows(
+        resizes_many(HEAP, 1, (2, 3)),
+        "mi_heap_reallocn mi_heap_recalloc mi_heap_recalloc_aligned mi_heap_recalloc_aligned_at",
+    ),
     rows(
         frees(HEAP, 0),
         "mi_free mi_cfree mi_free_size mi_free_aligned mi_free_size_aligned",
     ),
-    // snmalloc.
-    rows(allocates(HEAP, 0), "sn_malloc snmalloc_malloc"),
+    // snmalloc, as it is linked beside the C library's, and as Rust's crate builds it.
+    rows(
+        allocates(HEAP, 0),
+        "sn_malloc sn_valloc sn_pvalloc sn_mallocx snmalloc_malloc",
+    ),
     rows(allocates_many(HEAP, 0, 1), "sn_calloc"),
-    rows(resizes(HEAP, 0, 1), "sn_realloc"),
+    rows(resizes(HEAP, 0, 1), "sn_realloc sn_rallocx"),
+    rows(shape(Action::Resize, HEAP, (1, NO_ARGUMENT, 0)), "sn_xallocx"),
+    rows(resizes_many(HEAP, 0, (1, 2)), "sn_reallocarray"),
     rows(
         allocates(HEAP, 1),
         "sn_aligned_alloc sn_memalign sn_rust_alloc sn_rust_alloc_zeroed",
     ),
+    rows(writes(HEAP, 0, 2), "sn_posix_memalign"),
     rows(resizes(HEAP, 0, 3), "sn_rust_realloc"),
-    rows(frees(HEAP, 0), "sn_free sn_rust_dealloc"),
+    rows(
+        frees(HEAP, 0),
+        "sn_free sn_cfree sn_dallocx sn_sdallocx sn_rust_dealloc",
+    ),
     // Mappings.
     rows(
         shape(Action::Map, MAPPING, (1, NO_ARGUMENT, NO_ARGUMENT)),
@@ -398,10 +421,13 @@ pub(super) fn is_known(raw: &str) -> bool {
 /// What compilers append where they make a file's own function visible to other parts of the program (GCC's and LLVM's
 /// link-time optimization). The function stays what it is, other than with `.constprop`, `.isra`, `.part`, `.cold`.
 const PROMOTED: [&str; 2] = [".lto_priv.", ".llvm."];
+/// And where a function calls itself by a name that nothing can take the place of.
+const ALIAS: &str = ".localalias";
 
 /// The name that the table has it under.
 fn plain(raw: &str) -> &str {
     let parts = PROMOTED.iter().find_map(|mark| raw.split_once(mark));
+    let raw = raw.strip_suffix(ALIAS).unwrap_or(raw);
     let raw = match parts {
         Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
         Some(_) | None => raw,
@@ -445,7 +471,11 @@ mod tests {
     fn functions_that_link_time_optimization_renamed_are_known_and_changed_ones_are_not() {
         let shape = find("python3.11", &["_PyObject_Malloc"]);
         assert!(shape.is_some());
-        for name in ["_PyObject_Malloc.lto_priv.0", "_PyObject_Malloc.llvm.1234567"] {
+        for name in [
+            "_PyObject_Malloc.lto_priv.0",
+            "_PyObject_Malloc.llvm.1234567",
+            "_PyObject_Malloc.localalias",
+        ] {
             assert_eq!(find("python3.11", &[name]), shape, "{name}");
         }
         for name in [
