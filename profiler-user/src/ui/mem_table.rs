@@ -241,7 +241,7 @@ fn family_notes(summary: &MemorySummary) -> Vec<String> {
             ),
             (
                 family.double_frees,
-                "frees of addresses that were freed before and not allocated since, as far as was seen: freed twice",
+                "frees of addresses that were freed before and not allocated since, as far as was seen: freed twice, or allocated unseen",
             ),
             (
                 family.inherited_frees,
