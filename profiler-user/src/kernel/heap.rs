@@ -1,19 +1,17 @@
 //! The maps of the memory programs: their sizes, and what is read of them.
-use std::io;
 use std::mem::offset_of;
-use std::os::fd::{AsFd as _, OwnedFd};
 
-use aya::maps::{HashMap as KernelHashMap, MapData, StackTraceMap};
+use aya::maps::{HashMap as KernelHashMap, MapData};
 use aya::{Ebpf, EbpfLoader};
 use profiler_common::alloc::{
-    FAMILIES, FamilyTotals, HeapConfig, LiveBlock, LiveKey, MAX_PROCESSES, PART, ProcessInfo, STACK_DEPTH,
-    SiteStats, StackChoice,
+    FAMILIES, FamilyTotals, HeapConfig, LiveBlock, LiveKey, MAX_PROCESSES, PART, ProcessInfo, SiteStats,
+    StackChoice,
 };
-use zerocopy::{FromBytes as _, IntoBytes as _};
+use zerocopy::IntoBytes as _;
 
 use super::error::KernelError;
 use super::map::MappedArray;
-use super::syscall;
+use super::tables::{STACK_BYTES, Stacks, Table};
 
 /// What a live block takes: an element of the kernel's hash map (48 bytes and the 40 of key and value), in a memory
 /// allocator of its own that has blocks of 96.
@@ -22,16 +20,12 @@ const LIVE_BYTES: u64 = 96;
 const BUCKET_BYTES: u64 = 16;
 /// What a call site takes: its counters, and its number in a hash table.
 const SITE_BYTES: u64 = size_of::<SiteStats>() as u64 + 80 + 2 * BUCKET_BYTES;
-/// What a stack takes.
-const STACK_BYTES: u64 = STACK_DEPTH as u64 * 8 + 48;
 /// What the processes take.
 const PROCESS_BYTES: u64 = MAX_PROCESSES as u64 * (size_of::<ProcessInfo>() as u64 + 64 + BUCKET_BYTES);
 /// The share of the memory that call sites may take, and stacks.
 const SITE_SHARE: u64 = 16;
 /// Sites at least and at most.
 const SITES: std::ops::RangeInclusive<u64> = 256..=65_536;
-/// Blocks read from the kernel at a time.
-const BATCH: usize = 4096;
 
 /// The least memory that the maps can be had in, bytes.
 pub const LEAST_MEMORY: u64 = 8 << 20;
@@ -148,9 +142,10 @@ pub struct HeapMaps {
     /// How much there is room for.
     pub layout: HeapLayout,
     given: MappedArray<u64>,
-    live: OwnedFd,
+    live: Table,
     numbers: KernelHashMap<MapData, u32, u32>,
-    stacks: StackTraceMap<MapData>,
+    /// Stacks of call sites.
+    pub stacks: Stacks,
 }
 
 impl HeapMaps {
@@ -158,15 +153,10 @@ impl HeapMaps {
         let layout = settings.layout;
         let missing = |name| KernelError::Object { what: "map", name };
         let failed = |error| KernelError::from(Box::new(aya::EbpfError::MapError(error)));
-        let live = ebpf.take_map("LIVE").ok_or(missing("LIVE"))?;
-        let aya::maps::Map::HashMap(live) = live else {
-            return Err(missing("LIVE"));
-        };
-        let live = live.fd().as_fd().try_clone_to_owned();
         let numbers = ebpf
             .take_map("PROCESS_NUMBERS")
             .ok_or(missing("PROCESS_NUMBERS"))?;
-        let stacks = ebpf.take_map("STACKS").ok_or(missing("STACKS"))?;
+        let stacks = Stacks::take(ebpf)?;
         let mapped = |name| super::load::array_fd(ebpf, name);
         Ok(Self {
             sites: MappedArray::new("SITES", mapped("SITES")?, layout.sites as usize)?,
@@ -174,9 +164,9 @@ impl HeapMaps {
             processes: MappedArray::new("PROCESSES", mapped("PROCESSES")?, MAX_PROCESSES as usize)?,
             given: MappedArray::new("HEAP_GIVEN", mapped("HEAP_GIVEN")?, 2)?,
             layout,
-            live: live.map_err(|source| KernelError::ReadMap { map: "LIVE", source })?,
+            live: Table::new(ebpf, "LIVE")?,
             numbers: KernelHashMap::try_from(numbers).map_err(failed)?,
-            stacks: StackTraceMap::try_from(stacks).map_err(failed)?,
+            stacks,
         })
     }
 
@@ -209,36 +199,9 @@ impl HeapMaps {
         }
     }
 
-    /// The frames of a stack, innermost first. Empty: it is not there.
-    pub fn stack(&self, number: i32) -> Vec<u64> {
-        let Ok(number) = u32::try_from(number) else {
-            return Vec::new();
-        };
-        let stack = self.stacks.get(&number, 0);
-        stack.map_or_else(
-            |_error| Vec::new(),
-            |stack| stack.frames().iter().map(|frame| frame.ip).collect(),
-        )
-    }
-
     /// Hands every live block to `see`. What is allocated or freed meanwhile may or may not be among them.
-    pub fn blocks(&self, mut see: impl FnMut(LiveKey, LiveBlock)) -> Result<(), KernelError> {
-        let mut batch = syscall::Batch::new(size_of::<LiveKey>(), size_of::<LiveBlock>(), BATCH);
-        loop {
-            let more = batch
-                .read(self.live.as_fd())
-                .map_err(|source| KernelError::ReadMap { map: "LIVE", source })?;
-            for (key, value) in batch.elements() {
-                if let (Ok(key), Ok(value)) =
-                    (LiveKey::read_from_bytes(key), LiveBlock::read_from_bytes(value))
-                {
-                    see(key, value);
-                }
-            }
-            if !more {
-                return Ok(());
-            }
-        }
+    pub fn blocks(&self, see: impl FnMut(LiveKey, LiveBlock)) -> Result<(), KernelError> {
+        self.live.each(see)
     }
 
     /// Forgets the live blocks of some processes: they are gone without having been freed. `weight`: what a block of this size
@@ -256,21 +219,17 @@ impl HeapMaps {
         })?;
         let mut dropped = 0;
         for (key, block) in found {
-            match syscall::delete_element(self.live.as_fd(), key.as_bytes()) {
-                Ok(()) => {
-                    dropped += 1;
-                    let (count, bytes) = weight(block.size);
-                    let count = if block.tid & PART == 0 { count } else { 0 };
-                    let (site, family) = (block.site as usize, key.family as usize);
-                    self.sites.add(site, offset_of!(SiteStats, dropped), count);
-                    self.sites.add(site, offset_of!(SiteStats, dropped_bytes), bytes);
-                    let less = bytes.wrapping_neg();
-                    self.sites.add(site, offset_of!(SiteStats, live_bytes), less);
-                    self.families
-                        .add(family, offset_of!(FamilyTotals, live_bytes), less);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(KernelError::ReadMap { map: "LIVE", source }),
+            if self.live.remove(key.as_bytes())? {
+                dropped += 1;
+                let (count, bytes) = weight(block.size);
+                let count = if block.tid & PART == 0 { count } else { 0 };
+                let (site, family) = (block.site as usize, key.family as usize);
+                self.sites.add(site, offset_of!(SiteStats, dropped), count);
+                self.sites.add(site, offset_of!(SiteStats, dropped_bytes), bytes);
+                let less = bytes.wrapping_neg();
+                self.sites.add(site, offset_of!(SiteStats, live_bytes), less);
+                self.families
+                    .add(family, offset_of!(FamilyTotals, live_bytes), less);
             }
         }
         Ok(dropped)

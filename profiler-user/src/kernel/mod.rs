@@ -19,6 +19,7 @@ mod program;
 pub mod ring;
 pub mod rss;
 mod syscall;
+pub mod tables;
 
 use std::fmt;
 

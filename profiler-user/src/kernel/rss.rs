@@ -1,26 +1,19 @@
 //! The maps of the programs that follow resident memory: their sizes, and what is read of them.
-use std::os::fd::{AsFd as _, OwnedFd};
-
-use aya::maps::{MapData, StackTraceMap};
 use aya::{Ebpf, EbpfLoader};
-use profiler_common::alloc::{STACK_DEPTH, StackChoice};
+use profiler_common::alloc::StackChoice;
 use profiler_common::config::{MAX_TARGETS, RssForm};
 use profiler_common::rss::{PlaceCounters, PlaceKey, ProcessSize, RssConfig};
-use zerocopy::FromBytes;
 
 use super::btf::KernelOffsets;
+use super::capability;
 use super::error::KernelError;
 use super::map::MappedArray;
-use super::{capability, syscall};
+use super::tables::{STACK_BYTES, Stacks, Table};
 
 /// What a place takes: an element of the kernel's hash map, its key and value, and its place in the table.
 const PLACE_BYTES: u64 = (size_of::<PlaceKey>() + size_of::<PlaceCounters>()) as u64 + 48 + 32;
-/// What a stack takes.
-const STACK_BYTES: u64 = STACK_DEPTH as u64 * 8 + 48;
 /// Places at least and at most.
 const PLACES: std::ops::RangeInclusive<u64> = 256..=65_536;
-/// Elements read from the kernel at a time.
-const BATCH: usize = 1024;
 
 /// What these programs are told before they load.
 #[derive(Clone, Copy, Debug)]
@@ -95,38 +88,32 @@ pub(super) fn check(offsets: &KernelOffsets) -> Result<(), KernelError> {
 
 /// What the programs count.
 pub struct RssMaps {
-    places: OwnedFd,
-    sizes: OwnedFd,
+    places: Table,
+    sizes: Table,
     others: MappedArray<PlaceCounters>,
-    stacks: StackTraceMap<MapData>,
+    /// Stacks of places.
+    pub stacks: Stacks,
     /// Whether page faults are told: not on every architecture.
     pub sees_faults: bool,
 }
 
 impl RssMaps {
     pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        let missing = |name| KernelError::Object { what: "map", name };
-        let stacks = ebpf.take_map("STACKS").ok_or(missing("STACKS"))?;
-        let hash = |name| {
-            let Some(aya::maps::Map::HashMap(data)) = ebpf.map(name) else {
-                return Err(missing(name));
-            };
-            let descriptor = data.fd().as_fd().try_clone_to_owned();
-            descriptor.map_err(|source| KernelError::ReadMap { map: name, source })
-        };
+        let stacks = Stacks::take(ebpf)?;
         Ok(Self {
-            places: hash("RSS_PLACES")?,
-            sizes: hash("RSS_SIZES")?,
+            places: Table::new(ebpf, "RSS_PLACES")?,
+            sizes: Table::new(ebpf, "RSS_SIZES")?,
             others: MappedArray::new("RSS_OTHERS", super::load::array_fd(ebpf, "RSS_OTHERS")?, 1)?,
-            stacks: StackTraceMap::try_from(stacks)
-                .map_err(|error| KernelError::from(Box::new(aya::EbpfError::MapError(error))))?,
+            stacks,
             sees_faults: false,
         })
     }
 
     /// What happened at each place. A place that comes meanwhile may or may not be among them.
     pub fn places(&self) -> Result<Vec<(PlaceKey, PlaceCounters)>, KernelError> {
-        read(&self.places, "RSS_PLACES")
+        let mut places = Vec::new();
+        self.places.each(|key, counters| places.push((key, counters)))?;
+        Ok(places)
     }
 
     /// What happened at places that found no room.
@@ -136,37 +123,9 @@ impl RssMaps {
 
     /// What is known of the memory of each process, by its id.
     pub fn sizes(&self) -> Result<Vec<(u32, ProcessSize)>, KernelError> {
-        read(&self.sizes, "RSS_SIZES")
-    }
-
-    /// The frames of a stack, innermost first. Empty: there is none.
-    pub fn stack(&self, number: i32) -> Vec<u64> {
-        let Ok(number) = u32::try_from(number) else {
-            return Vec::new();
-        };
-        let stack = self.stacks.get(&number, 0);
-        stack.map_or_else(
-            |_error| Vec::new(),
-            |stack| stack.frames().iter().map(|frame| frame.ip).collect(),
-        )
-    }
-}
-
-fn read<K: FromBytes, V: FromBytes>(map: &OwnedFd, name: &'static str) -> Result<Vec<(K, V)>, KernelError> {
-    let mut batch = syscall::Batch::new(size_of::<K>(), size_of::<V>(), BATCH);
-    let mut found = Vec::new();
-    loop {
-        let more = batch
-            .read(map.as_fd())
-            .map_err(|source| KernelError::ReadMap { map: name, source })?;
-        for (key, value) in batch.elements() {
-            if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
-                found.push((key, value));
-            }
-        }
-        if !more {
-            return Ok(found);
-        }
+        let mut sizes = Vec::new();
+        self.sizes.each(|pid, size| sizes.push((pid, size)))?;
+        Ok(sizes)
     }
 }
 

@@ -8,6 +8,7 @@ use super::SessionError;
 use super::ahead;
 use super::catalog::Added;
 use super::groups::Verdict;
+use super::memory::known::Known;
 use super::roster::Origin;
 use super::state::State;
 use crate::kernel::Reach;
@@ -39,17 +40,18 @@ impl State {
                 if let (Some(memory), Some(heap)) = (&mut self.memory, &self.kernel.heap) {
                     memory.replaced(*pid, heap);
                 }
-                if let (Some(growth), Some(maps)) = (&mut self.growth, &self.kernel.growth) {
+                // Elsewhere the kernel side may know of targets that have not been looked at.
+                let may_count = self.roster.contains(*pid) || self.kernel.reach != Reach::Process;
+                if let (Some(growth), Some(maps)) = (&mut self.growth, &self.kernel.growth)
+                    && may_count
+                {
                     growth.replaced(*pid, maps);
                 }
                 self.executed(*pid)
             }
             LifeEvent::Mapped(mapping) => {
-                if let Some(memory) = &mut self.memory {
-                    memory.told(mapping);
-                }
-                if let Some(growth) = &mut self.growth {
-                    growth.told(mapping);
+                if let Some(known) = self.known() {
+                    known.told(mapping);
                 }
                 let looked_at = self.mapped(mapping);
                 if mapping.suspends {
@@ -214,15 +216,21 @@ impl State {
         Ok(())
     }
 
-    /// Looks at who a process is and what it maps, where allocations are followed.
+    /// Looks at who a process is and what it maps, where memory is followed.
     pub(super) fn meet_for_memory(&mut self, pid: u32) {
-        if let Some(memory) = &mut self.memory {
-            memory.meet(pid, self.tracker.identity(pid).as_ref());
-        }
-        if let Some(growth) = &mut self.growth {
-            growth.meet(pid, self.tracker.identity(pid).as_ref());
+        if self.known().is_some() {
+            let identity = self.tracker.identity(pid);
+            if let Some(known) = self.known() {
+                known.meet(pid, identity.as_ref());
+            }
         }
         self.make_room();
+    }
+
+    /// What is known of processes, where memory is followed.
+    pub(super) fn known(&mut self) -> Option<&mut Known> {
+        let of_memory = self.memory.as_mut().map(|memory| &mut memory.known);
+        of_memory.or(self.growth.as_mut().map(|growth| &mut growth.known))
     }
 
     /// Blocks of processes that are gone make room for those of others, if there are any.
@@ -332,11 +340,8 @@ impl State {
             // Unmapped since, or split: what is there now is looked at.
             return self.look_again(pid);
         };
-        if let Some(memory) = &mut self.memory {
-            memory.mapped(pid);
-        }
-        if let Some(growth) = &mut self.growth {
-            growth.mapped(pid);
+        if let Some(known) = self.known() {
+            known.mapped(pid);
         }
         match self.adopt(pid, vec![file]) {
             Err(SessionError::Target(TargetError::Ended { .. })) => Ok(()),

@@ -59,11 +59,8 @@ impl State {
 
     /// What was told when the session had ended: children are counted, and no more.
     pub(super) fn too_late(&mut self, notice: &Notice) {
-        if let (Some(memory), Notice::Life(LifeEvent::Mapped(mapping))) = (&mut self.memory, notice) {
-            memory.told(mapping);
-        }
-        if let (Some(growth), Notice::Life(LifeEvent::Mapped(mapping))) = (&mut self.growth, notice) {
-            growth.told(mapping);
+        if let (Some(known), Notice::Life(LifeEvent::Mapped(mapping))) = (self.known(), notice) {
+            known.told(mapping);
         }
         let (parent, child) = match notice {
             Notice::Forked { parent, child } | Notice::Life(LifeEvent::Forked { parent, child }) => {

@@ -1,10 +1,9 @@
 //! The table of what made resident memory grow.
-use std::fmt::Write as _;
-
 use super::View;
-use super::grid::{self, GridColumn, Shape};
+use super::grid::{GridColumn, Shape};
 use super::mem_table::{bytes, signed};
 use super::number::{self, thousands};
+use super::page::Page;
 use crate::aggregate::growth::{GrowthRow, GrowthSummary, ResidentProcess};
 use crate::record::escape::escaped;
 use crate::ui::mem_view::{GrowthShown, MemBy};
@@ -16,23 +15,12 @@ const SHOWN: usize = 4;
 
 /// The whole text: totals, lines, what was lost, notes.
 pub fn render(summary: &GrowthSummary, shown: &GrowthShown, view: &View) -> String {
-    let mut text = String::new();
-    let mut line = |style: &dyn Fn(&str) -> String, content: &str| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", style(&view.fit(content)));
-    };
-    let plain = |content: &str| content.to_owned();
-    let bold = |content: &str| view.style.bold(content);
-    let dim = |content: &str| view.style.dim(content);
-    let warning = |content: &str| view.style.warning(content);
     let elapsed = number::duration(summary.elapsed.as_nanos() as u64);
-    line(
-        &bold,
-        &format!("{} · resident memory · {elapsed}", escaped(&summary.title)),
-    );
-    line(&plain, &totals(summary));
+    let title = format!("{} · resident memory · {elapsed}", escaped(&summary.title));
+    let mut page = Page::new(&title, view);
+    page.line(&totals(summary));
     if let Some(processes) = processes(&summary.processes) {
-        line(&plain, &processes);
+        page.line(&processes);
     }
     let room = view.height.map(|height| height.saturating_sub(OTHER_LINES));
     let most = shown.top.unwrap_or(usize::MAX).min(room.unwrap_or(usize::MAX));
@@ -40,31 +28,11 @@ pub fn render(summary: &GrowthSummary, shown: &GrowthShown, view: &View) -> Stri
     let cells: Vec<Vec<String>> = rows
         .map(|row| cells(row, shown.by, summary.sees_faults))
         .collect();
-    if cells.is_empty() {
-        line(&plain, "no resident memory has changed since the attach");
-    } else {
-        let lines = grid::lines(&columns(shown.by), &cells, view.width);
-        for (index, content) in lines.iter().enumerate() {
-            line(if index == 0 { &dim } else { &plain }, content);
-        }
-    }
-    if summary.rows.len() > cells.len() && !cells.is_empty() {
-        let more = thousands((summary.rows.len() - cells.len()) as u64);
-        line(&dim, &format!("and {more} more"));
-    }
-    if summary.is_complete() {
-        line(&dim, "lost: nothing");
-    }
-    for (reason, count) in summary.losses.iter().filter(|(_, count)| *count > 0) {
-        line(
-            &warning,
-            &format!("lost: {} {}", thousands(*count), reason.text()),
-        );
-    }
-    for note in notes(summary) {
-        line(&dim, &format!("note: {}", escaped(&note)));
-    }
-    text
+    let nothing = "no resident memory has changed since the attach";
+    page.table(&columns(shown.by), &cells, (summary.rows.len(), nothing));
+    page.losses(&summary.losses);
+    page.notes(&notes(summary));
+    page.finish()
 }
 
 /// What must be said of a result beside its lines and its losses.

@@ -1,11 +1,10 @@
 //! The table of allocations.
-use std::fmt::Write as _;
-
 use profiler_common::alloc::Family;
 
 use super::View;
 use super::grid::{self, GridColumn, Shape};
 use super::number::{self, thousands};
+use super::page::Page;
 use super::process_memory;
 use crate::aggregate::memory::{FamilySummary, MemoryCounters, MemoryRow, MemorySummary};
 use crate::record::escape::escaped;
@@ -51,25 +50,14 @@ pub fn bytes(number: u64) -> String {
 
 /// The whole text: totals, lines, what was lost, notes.
 pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String {
-    let mut text = String::new();
-    let mut line = |style: &dyn Fn(&str) -> String, content: &str| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", style(&view.fit(content)));
-    };
-    let plain = |content: &str| content.to_owned();
-    let bold = |content: &str| view.style.bold(content);
-    let dim = |content: &str| view.style.dim(content);
-    let warning = |content: &str| view.style.warning(content);
     let elapsed = number::duration(summary.elapsed.as_nanos() as u64);
-    line(
-        &bold,
-        &format!("{} · {} · {elapsed}", escaped(&summary.title), title(shown.view)),
-    );
+    let title = format!("{} · {} · {elapsed}", escaped(&summary.title), title(shown.view));
+    let mut page = Page::new(&title, view);
     for family in &summary.families {
-        line(&plain, &family_line(family, &summary.total(family.family)));
+        page.line(&family_line(family, &summary.total(family.family)));
     }
     if let Some(processes) = process_memory::line(&summary.processes) {
-        line(&plain, &processes);
+        page.line(&processes);
     }
     let rows = sorted(&summary.rows, shown);
     let room = view
@@ -77,40 +65,16 @@ pub fn render(summary: &MemorySummary, shown: &MemShown, view: &View) -> String 
         .map(|height| height.saturating_sub(OTHER_LINES + summary.families.len()));
     let most = shown.top.unwrap_or(usize::MAX).min(room.unwrap_or(usize::MAX));
     let cells: Vec<Vec<String>> = rows.iter().take(most).map(|row| cells(row, shown.view)).collect();
-    if cells.is_empty() {
-        line(&plain, nothing(shown.view));
-    } else {
-        let columns = columns(shown);
-        for (index, content) in grid::lines(&columns, &cells, view.width).iter().enumerate() {
-            line(if index == 0 { &dim } else { &plain }, content);
-        }
-    }
-    if rows.len() > cells.len() && !cells.is_empty() {
-        line(
-            &dim,
-            &format!("and {} more", thousands((rows.len() - cells.len()) as u64)),
-        );
-    }
+    page.table(&columns(shown), &cells, (rows.len(), nothing(shown.view)));
     if let Some(mean) = summary.sample_bytes {
-        line(&dim, &sampling_note(summary, mean));
+        page.dim(&sampling_note(summary, mean));
     }
-    if summary.is_complete() {
-        line(&dim, "lost: nothing");
-    }
-    let lost = summary.losses.iter().filter(|(_, count)| *count > 0);
-    for (reason, count) in lost {
-        line(
-            &warning,
-            &format!("lost: {} {}", thousands(*count), reason.text()),
-        );
-    }
+    page.losses(&summary.losses);
     if let Some(note) = dropped_note(summary) {
-        line(&dim, &note);
+        page.dim(&note);
     }
-    for note in family_notes(summary).iter().chain(&summary.notes) {
-        line(&dim, &format!("note: {}", escaped(note)));
-    }
-    text
+    page.notes(family_notes(summary).iter().chain(&summary.notes));
+    page.finish()
 }
 
 /// Blocks that went with the program that had them.

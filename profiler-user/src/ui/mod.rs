@@ -11,6 +11,7 @@ pub mod live;
 pub mod mem_table;
 pub mod mem_view;
 pub mod number;
+mod page;
 pub mod plan_table;
 pub mod plan_text;
 mod process_memory;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::aggregate::growth::{GrowthCounters, GrowthRow, GrowthSummary};
 use crate::kernel::AttachMode;
-use crate::record::escape::escaped;
 use crate::session::SessionError;
+use crate::session::memory::files::{folded_frames, remark};
 use crate::ui::growth_table;
 use crate::ui::mem_view::{GrowthShown, MemBy};
 
@@ -52,13 +52,7 @@ pub(super) fn csv(summary: &GrowthSummary, by: MemBy) -> Result<String, SessionE
         .into_inner()
         .map_err(|error| wrong(io::Error::other(error.to_string())))?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    for (reason, count) in summary.losses.iter().filter(|(_, count)| *count > 0) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# lost {} {count}", reason.key());
-    }
-    for note in growth_table::notes(summary) {
-        let _ = writeln!(text, "# {}", escaped(&note));
-    }
+    remark(&mut text, &summary.losses, &growth_table::notes(summary));
     Ok(text)
 }
 
@@ -145,17 +139,9 @@ pub(super) fn folded(summary: &GrowthSummary) -> String {
         if grown <= 0 {
             continue;
         }
-        let frames = if row.stack.is_empty() {
-            vec![row.what.as_str()]
-        } else {
-            row.stack.iter().rev().map(String::as_str).collect()
-        };
-        let frames: Vec<String> = frames
-            .iter()
-            .map(|frame| escaped(frame).replace(';', ":"))
-            .collect();
+        let frames = folded_frames(&row.stack, &row.what);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} {grown}", frames.join(";"));
+        let _ = writeln!(text, "{frames} {grown}");
     }
     text
 }

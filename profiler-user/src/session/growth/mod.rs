@@ -4,20 +4,18 @@ mod rows;
 
 use std::collections::HashMap;
 
-use profiler_common::rss::{PAGE_KINDS, PlaceKey};
+use profiler_common::rss::{PAGE_KINDS, PlaceCounters, PlaceKey};
 
 use super::SessionError;
 use super::display::Display;
-use super::memory::sites::SiteNames;
-use super::memory::{OutputFile, Who};
+use super::memory::OutputFile;
+use super::memory::known::Known;
 use super::reader::{Reader, ReaderResult};
 use super::state::State;
 use crate::aggregate::growth::{GrowthSummary, ResidentProcess};
 use crate::cli::mem_config::{GrowthConfig, MemFormat};
-use crate::kernel::lifecycle::Mapping;
 use crate::kernel::memory::page_size;
 use crate::kernel::rss::RssMaps;
-use crate::target::identity::Identity;
 use crate::ui::growth_table;
 
 use rows::{Named, Source};
@@ -25,9 +23,8 @@ use rows::{Named, Source};
 /// What such a session has in its hands.
 pub(super) struct Growth {
     config: GrowthConfig,
-    names: SiteNames,
-    who: HashMap<u32, Who>,
-    known: HashMap<PlaceKey, Named>,
+    pub(super) known: Known,
+    named: HashMap<PlaceKey, Named>,
     outputs: Vec<OutputFile>,
 }
 
@@ -37,64 +34,43 @@ impl Growth {
         let outputs = config.outputs.iter().map(OutputFile::create);
         Ok(Self {
             config: config.clone(),
-            names: SiteNames::new(),
-            who: HashMap::new(),
-            known: HashMap::new(),
+            known: Known::new(),
+            named: HashMap::new(),
             outputs: outputs.collect::<Result<_, _>>()?,
         })
     }
 
-    /// A process has joined, or executed another program and been looked at.
-    pub(super) fn meet(&mut self, pid: u32, identity: Option<&Identity>) {
-        self.names.learn(pid);
-        if let Some(identity) = identity {
-            self.who.insert(pid, Who::of(identity));
-        }
-    }
-
-    /// A process has mapped a file.
-    pub(super) fn mapped(&mut self, pid: u32) {
-        self.names.learn(pid);
-    }
-
-    /// A process of the host has mapped a file: it may be gone before anybody can look.
-    pub(super) fn told(&mut self, mapping: &Mapping) {
-        self.names.told(mapping);
-    }
-
-    /// A process runs another program: what it did until now is named by what it ran.
+    /// A target runs another program: what it did until now is named by what it ran.
     pub(super) fn replaced(&mut self, pid: u32, maps: &RssMaps) {
-        self.name_all(maps, Some(pid));
-        self.names.forget(pid);
+        self.left(pid, maps);
+        self.known.names.forget(pid);
     }
 
-    /// A process has ended.
+    /// A process has ended. What cannot be read now is read at the end.
     pub(super) fn left(&mut self, pid: u32, maps: &RssMaps) {
-        self.name_all(maps, Some(pid));
-    }
-
-    /// Names all places that have no names yet, of one process or of all. What cannot be read now is read at the end.
-    fn name_all(&mut self, maps: &RssMaps, only: Option<u32>) {
         match maps.places() {
-            Ok(places) => {
-                let keys = places.into_iter().map(|(key, _)| key);
-                let of_pid = keys.filter(|key| only.is_none_or(|pid| pid == key.tgid));
-                let unknown: Vec<PlaceKey> = of_pid
-                    .filter(|key| !self.known.get(key).is_some_and(|named| named.is_final))
-                    .collect();
-                for key in unknown {
-                    let named = Named::of(&key, &mut self.names, maps);
-                    self.known.insert(key, named);
-                }
+            Ok(mut places) => {
+                places.retain(|(key, _)| key.tgid == pid);
+                self.name(&places, maps);
             }
             Err(error) => log::warn!("places may stay without names: {error}"),
         }
     }
 
+    /// Names the places that have no names yet.
+    fn name(&mut self, places: &[(PlaceKey, PlaceCounters)], maps: &RssMaps) {
+        for (key, _) in places {
+            if !self.named.get(key).is_some_and(|named| named.is_final) {
+                let named = Named::of(key, &mut self.known.names, maps);
+                self.named.insert(*key, named);
+            }
+        }
+    }
+
     fn find_lines(&mut self) {
-        for (key, named) in &mut self.known {
+        for (key, named) in &mut self.named {
             if key.ip != 0 {
-                named.line = self.names.line(key.tgid, key.ip);
+                named.line = self.known.names.line(key.tgid, key.ip);
             }
         }
     }
@@ -104,7 +80,11 @@ impl Growth {
         let mut processes: Vec<ResidentProcess> = own
             .map(|(pid, size)| ResidentProcess {
                 pid,
-                comm: self.who.get(&pid).map_or(String::new(), |who| who.comm.clone()),
+                comm: self
+                    .known
+                    .who
+                    .get(&pid)
+                    .map_or(String::new(), |who| who.comm.clone()),
                 bytes: size.pages.map(|pages| pages * page_size()),
             })
             .filter(|process| process.bytes != [0; PAGE_KINDS])
@@ -121,17 +101,18 @@ impl State {
         let (Some(growth), Some(maps)) = (&mut self.growth, &self.kernel.growth) else {
             return Ok(None);
         };
-        growth.name_all(maps, None);
+        let places = maps.places()?;
+        growth.name(&places, maps);
         if is_last && !growth.outputs.is_empty() {
             growth.find_lines();
         }
         let source = Source {
-            known: &growth.known,
-            who: &growth.who,
+            named: &growth.named,
+            who: &growth.known.who,
             plan: &self.setup.plan,
             shown: &growth.config.shown,
         };
-        let rows = source.rows(&maps.places()?, &maps.others());
+        let rows = source.rows(&places, &maps.others());
         Ok(Some(GrowthSummary {
             title: self.title.clone(),
             rows,

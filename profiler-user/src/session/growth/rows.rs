@@ -9,7 +9,7 @@ use crate::kernel::rss::RssMaps;
 use crate::object::debug::SourceLine;
 use crate::object::names::{self, NameStyle};
 use crate::probe::plan::Plan;
-use crate::session::memory::Who;
+use crate::session::memory::known::Who;
 use crate::session::memory::sites::{SiteName, SiteNames};
 use crate::ui::mem_view::{GrowthShown, MemBy};
 
@@ -51,7 +51,7 @@ impl Named {
         }
         let (place, is_final) = names.instruction(key.tgid, key.ip);
         let mut stack = vec![place.clone()];
-        let frames = maps.stack(key.stack);
+        let frames = maps.stacks.frames(key.stack);
         // The first frame is the place itself.
         let behind = frames.get(1..).unwrap_or_default();
         stack.extend(behind.iter().map(|frame| names.call(key.tgid, *frame)));
@@ -79,7 +79,7 @@ struct Key {
 
 /// What lines are made of.
 pub(super) struct Source<'a> {
-    pub(super) known: &'a HashMap<PlaceKey, Named>,
+    pub(super) named: &'a HashMap<PlaceKey, Named>,
     pub(super) who: &'a HashMap<u32, Who>,
     pub(super) plan: &'a Plan,
     pub(super) shown: &'a GrowthShown,
@@ -128,7 +128,7 @@ impl Source<'_> {
     fn key(&self, place: &PlaceKey) -> Key {
         let pid = place.tgid;
         let function = self.function(place.function);
-        let named = self.known.get(place);
+        let named = self.named.get(place);
         let of_process = |what: String| Key {
             what,
             pid: Some(pid),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use profiler_common::alloc::{FAMILIES, Family};
 
+use super::known::Who;
+use super::monotonic_ns;
 use super::view::family_of;
-use super::{Who, monotonic_ns};
 use crate::aggregate::memory::ProcessMemory;
 use crate::kernel::heap::HeapMaps;
 use crate::probe::plan::Plan;
@@ -195,7 +196,7 @@ impl State {
             let seen = Seen {
                 heap,
                 plan: &self.setup.plan,
-                who: &memory.who,
+                who: &memory.known.who,
             };
             memory.course.look(monotonic_ns(), &self.roster.pids(), &seen);
         }
@@ -311,7 +312,7 @@ mod tests {
     use profiler_common::alloc::Family;
 
     use super::{Amount, Course, Highest, Whose};
-    use crate::session::memory::Who;
+    use crate::session::memory::known::Who;
     use crate::target::usage::MemoryUsage;
 
     fn amount(rss: u64, live: u64) -> Amount {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use profiler_common::loss::LossReason;
+
 use super::failed;
 use crate::aggregate::memory::{MemoryCounters, MemorySummary};
 use crate::cli::mem_config::{MemFormat, MemOutput};
@@ -76,14 +78,33 @@ pub(super) fn csv(summary: &MemorySummary, by: MemBy) -> Result<String, SessionE
         source: std::io::Error::other(error.to_string()),
     })?;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    for (reason, count) in summary.losses.iter().filter(|(_, count)| *count > 0) {
+    remark(&mut text, &summary.losses, &mem_table::notes(summary));
+    Ok(text)
+}
+
+/// What must be said behind the lines of a CSV.
+pub(in crate::session) fn remark(text: &mut String, losses: &[(LossReason, u64)], notes: &[String]) {
+    for (reason, count) in losses.iter().filter(|(_, count)| *count > 0) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "# lost {} {count}", reason.key());
     }
-    for note in mem_table::notes(summary) {
-        let _ = writeln!(text, "# {}", escaped(&note));
+    for note in notes {
+        let _ = writeln!(text, "# {}", escaped(note));
     }
-    Ok(text)
+}
+
+/// A stack as folded ones are written, the outermost frame first; where there is none, what stands for it.
+pub(in crate::session) fn folded_frames(stack: &[String], without: &str) -> String {
+    let frames = if stack.is_empty() {
+        vec![without]
+    } else {
+        stack.iter().rev().map(String::as_str).collect()
+    };
+    let frames: Vec<String> = frames
+        .iter()
+        .map(|frame| escaped(frame).replace(';', ":"))
+        .collect();
+    frames.join(";")
 }
 
 /// `outermost;…;caller;allocator number`, with the number that the view is about.
@@ -100,17 +121,9 @@ pub(super) fn folded(summary: &MemorySummary, shown: &MemShown) -> String {
         if number == 0 {
             continue;
         }
-        let frames = if row.stack.is_empty() {
-            vec![row.what.as_str()]
-        } else {
-            row.stack.iter().rev().map(String::as_str).collect()
-        };
-        let frames: Vec<String> = frames
-            .iter()
-            .map(|frame| escaped(frame).replace(';', ":"))
-            .collect();
+        let frames = folded_frames(&row.stack, &row.what);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{};{} {number}", frames.join(";"), escaped(&row.allocator));
+        let _ = writeln!(text, "{frames};{} {number}", escaped(&row.allocator));
     }
     text
 }

@@ -163,7 +163,7 @@ pub(super) fn read(path: &Path) -> Result<MemorySummary, SessionError> {
         path: path.to_owned(),
         source: std::io::Error::new(
             std::io::ErrorKind::InvalidData,
-            "it is no result of `ebpf-prof mem --summary-json`",
+            "it is no result of `ebpf-prof mem --summary-json` about allocations",
         ),
     };
     let value: Value = serde_json::from_str(&text).map_err(|_error| wrong())?;

@@ -1,12 +1,13 @@
 //! A session that follows allocations: what the kernel side has counted, by call site, with names.
 mod course;
 pub mod diff;
-mod files;
+pub(super) mod files;
 mod json;
+pub(super) mod known;
 pub(super) mod sites;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -21,15 +22,13 @@ use super::state::State;
 use crate::aggregate::memory::{FamilySummary, LiveBlockRow, MemorySummary};
 use crate::cli::mem_config::{MemFormat, MemoryConfig};
 use crate::kernel::heap::HeapMaps;
-use crate::kernel::lifecycle::Mapping;
 use crate::probe::plan::{EntryOnlyReason, Plan, Returns};
-use crate::target::identity::{Attribute, Identity};
 use crate::ui::mem_table;
 use crate::ui::mem_view::MemView;
 
 use course::Course;
 pub(super) use files::OutputFile;
-use sites::SiteNames;
+use known::Known;
 use view::Aged;
 
 /// Functions named in a note.
@@ -38,8 +37,7 @@ const NAMED: usize = 5;
 /// What a memory session has in its hands.
 pub(super) struct Memory {
     config: MemoryConfig,
-    names: SiteNames,
-    who: HashMap<u32, Who>,
+    pub(super) known: Known,
     outputs: Vec<OutputFile>,
     /// `CLOCK_MONOTONIC` when everything was attached, ns.
     attached_ns: u64,
@@ -49,22 +47,6 @@ pub(super) struct Memory {
     course: Course,
     /// The numbers of processes that ended, or execute another program now.
     gone: HashSet<u32>,
-}
-
-/// Who a process is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Who {
-    pub(super) comm: String,
-    pub(super) container: String,
-}
-
-impl Who {
-    pub(super) fn of(identity: &Identity) -> Self {
-        Self {
-            comm: identity.comm.clone(),
-            container: identity.value(Attribute::Container).into_owned(),
-        }
-    }
 }
 
 /// What is alive, at a moment.
@@ -82,8 +64,7 @@ impl Memory {
         });
         Ok(Self {
             config: config.clone(),
-            names: SiteNames::new(),
-            who: HashMap::new(),
+            known: Known::new(),
             outputs: outputs.collect::<Result<_, _>>()?,
             attached_ns: 0,
             looked: None,
@@ -98,33 +79,15 @@ impl Memory {
         self.attached_ns = monotonic_ns();
     }
 
-    /// A process has joined, or executed another program and been looked at.
-    pub(super) fn meet(&mut self, pid: u32, identity: Option<&Identity>) {
-        self.names.learn(pid);
-        if let Some(identity) = identity {
-            self.who.insert(pid, Who::of(identity));
-        }
-    }
-
-    /// A process has mapped a file.
-    pub(super) fn mapped(&mut self, pid: u32) {
-        self.names.learn(pid);
-    }
-
-    /// A process of the host has mapped a file: it may be gone before anybody can look.
-    pub(super) fn told(&mut self, mapping: &Mapping) {
-        self.names.told(mapping);
-    }
-
     /// A process runs another program: what it did until now is named by what it ran.
     pub(super) fn replaced(&mut self, pid: u32, heap: &HeapMaps) {
-        self.names.resolve_all(heap, Some(pid));
-        self.names.forget(pid);
+        self.known.names.resolve_all(heap, Some(pid));
+        self.known.names.forget(pid);
     }
 
     /// A process has ended.
     pub(super) fn left(&mut self, pid: u32, heap: &mut HeapMaps) {
-        self.names.resolve_all(heap, Some(pid));
+        self.known.names.resolve_all(heap, Some(pid));
         heap.forget_process(pid);
         let numbers = 1..heap.processes_in_use();
         let own = numbers.filter(|number| heap.processes.get(*number).tgid == pid);
@@ -176,10 +139,10 @@ impl Memory {
         heap: &HeapMaps,
         (plan, is_last): (&Plan, bool),
     ) -> Result<Snapshot, SessionError> {
-        self.names.resolve_all(heap, None);
+        self.known.names.resolve_all(heap, None);
         self.drop_replaced(heap);
         if is_last && !self.outputs.is_empty() {
-            self.names.find_lines(heap);
+            self.known.names.find_lines(heap);
         }
         let wants_blocks = is_last && self.config.blocks > 0;
         let wants_ages = self.config.shown.view == MemView::Leaks || is_last;
@@ -190,8 +153,8 @@ impl Memory {
         let rows = view::rows(&view::Source {
             heap,
             plan,
-            names: &self.names,
-            who: &self.who,
+            names: &self.known.names,
+            who: &self.known.who,
             aged: &self.aged,
             shown: &self.config.shown,
             unit: self.unit(),

@@ -153,7 +153,7 @@ impl SiteNames {
             let parent = heap.processes.get(process.parent as usize).tgid;
             let caller = self.place((process.tgid, parent), key.caller);
             let mut stack = vec![caller.clone()];
-            let frames = heap.stack(key.stack);
+            let frames = heap.stacks.frames(key.stack);
             // The first frame is the allocator itself. Where it has not built its frame yet the caller is passed over.
             let behind = frames.get(1..).unwrap_or_default();
             let behind = behind.strip_prefix(&[key.caller]).unwrap_or(behind);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use profiler_common::alloc::{LiveBlock, PART, SAMPLED_UNIT, SiteStats};
 use profiler_common::sampling;
 
-use super::Who;
+use super::known::Who;
 use super::sites::{Resolved, SiteNames};
 use crate::aggregate::memory::{MemoryCounters, MemoryRow};
 use crate::kernel::heap::HeapMaps;
